@@ -1,0 +1,12 @@
+"""Where each stage leaves what the next ones read, relative to the project's root."""
+
+from pathlib import Path
+
+PREPARED = Path("outputs/prepare")
+PRETRAINED = Path("outputs/pretrain")
+METATRAINED = Path("outputs/metatrain")
+EVALUATED = Path("outputs/evaluate")
+BUNDLE = Path("exports/bundle")
+
+METRICS = EVALUATED / "metrics.json"
+REPORT = EVALUATED / "report.html"
