@@ -1,6 +1,7 @@
 """The frozen mirror of `params.yaml`: one class a stage, nothing unknown, nothing impossible."""
 
 import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -61,6 +62,7 @@ class Augmentation(Section):
     shift: Annotated[float, Field(ge=0, le=0.5)]
     elastic_px: Annotated[float, Field(ge=0, le=16)]
     thickness_probability: Share
+    blur_probability: Share
     polarity_probability: Share
 
 
@@ -180,6 +182,36 @@ class Params(Section):
                     f"of {', '.join(sorted(domains))}"
                 )
         return self
+
+    def check_episodes(self, counts: Mapping[str, Sequence[int]]) -> None:
+        """Check that every episode asked for can be drawn from the classes there are.
+
+        Args:
+            counts: part of the image store -> images of each of its classes.
+
+        Raises:
+            ParametersError: too few classes, or too few images in them; a line a fault.
+        """
+        demands = [
+            ("pretrain.selection", "validation", self.pretrain.selection),
+            ("metatrain.selection", "validation", self.metatrain.selection),
+            ("metatrain", "base", self.metatrain),
+        ]
+        asked = [(key, part, one.way, one.shot + one.queries) for key, part, one in demands]
+        asked += [
+            (f"evaluate.protocols[{index}]", one.domain, one.way, one.shot + self.evaluate.queries)
+            for index, one in enumerate(self.evaluate.protocols)
+        ]
+        faults = []
+        for key, part, way, images in asked:
+            able = sum(count >= images for count in counts.get(part, ()))
+            if able < way:
+                faults.append(
+                    f"{PARAMS_FILE}: {key}.way: found {way}, needed at most {able}, the classes "
+                    f"of {part} with at least {images} images (shot + queries)"
+                )
+        if faults:
+            raise ParametersError("\n".join(faults))
 
     def _episode_demands(self) -> list[tuple[str, int, int]]:
         selections = (

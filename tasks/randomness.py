@@ -5,9 +5,12 @@ neither the number of workers nor the order of calls changes what anybody draws.
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def entropy(seed: int, *name: str | int) -> int:
@@ -30,6 +33,8 @@ def numpy_generator(seed: int, *name: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(entropy(seed, *name)))
 
 
-def torch_generator(seed: int, *name: str | int) -> torch.Generator:
+def torch_generator(seed: int, *name: str | int) -> "torch.Generator":
     """A CPU torch generator for one named stream; arguments as in `entropy`."""
+    import torch  # rendering workers draw from NumPy alone and start without it
+
     return torch.Generator().manual_seed(entropy(seed, *name) % 2**63)

@@ -1,0 +1,1 @@
+"""Everything that crosses a stage: the only readers and writers of it."""

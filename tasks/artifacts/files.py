@@ -1,0 +1,81 @@
+"""Whole or not at all: folders and files appear under their name when they are complete."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from csv import DictWriter
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import DataError
+
+
+@contextmanager
+def complete_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder to write to; it takes the place of `path` when the block ends well.
+
+    A block that raises leaves `path` as it was. What a killed process left behind is cleared.
+
+    Args:
+        path: the folder to make or to replace.
+
+    Raises:
+        OSError: the place is read-only or full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    replaced = path.with_name(f".{path.name}.replaced")
+    for remains in (partial, replaced):
+        shutil.rmtree(remains, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if path.exists():
+        path.rename(replaced)
+    partial.rename(path)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for people and machines: indented, keys as given, text as it is."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, made_by: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: the file.
+        made_by: the stage that writes it, for the message.
+
+    Raises:
+        DataError: the file is missing, or holds no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; stage {made_by} makes it: `headstart run`") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged ({error}); run stage {made_by} again") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: found {type(content).__name__}, needed a JSON object")
+    return content
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write a table with a header; `columns` names the fields and their order."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

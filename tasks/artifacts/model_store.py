@@ -1,0 +1,59 @@
+"""Trained models between stages: safetensors for numbers, JSON for what they mean. Never pickle."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from tasks.artifacts.files import read_json, write_json
+from tasks.errors import DataError
+
+DESCRIPTION = "model.json"
+
+
+def write_model(
+    folder: Path, modules: Mapping[str, nn.Module], description: Mapping[str, Any]
+) -> None:
+    """Write each module's weights to `NAME.safetensors`, and `model.json` beside them.
+
+    Args:
+        folder: an existing folder.
+        modules: what to keep, by name.
+        description: whatever is needed to build the modules again.
+    """
+    for name, module in modules.items():
+        tensors = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
+        save_file(tensors, folder / f"{name}.safetensors")
+    write_json(folder / DESCRIPTION, description)
+
+
+def read_description(folder: Path, made_by: str) -> dict[str, Any]:
+    """Read `model.json`.
+
+    Raises:
+        DataError: it is missing or damaged; the text names the stage that makes it.
+    """
+    return read_json(folder / DESCRIPTION, made_by)
+
+
+def read_weights(module: nn.Module, path: Path, made_by: str) -> None:
+    """Load weights into a module built from the description.
+
+    Args:
+        module: gets the weights; its names and shapes must be those of the file.
+        path: a safetensors file.
+        made_by: the stage that writes it, for the message.
+
+    Raises:
+        DataError: the file is missing or damaged, or does not fit the module.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: not found; stage {made_by} makes it: `headstart run`")
+    try:
+        module.load_state_dict(load_file(path), strict=True)
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        first = " ".join(str(error).split())[:300]
+        raise DataError(f"{path}: damaged, or of another model ({first})") from None

@@ -1,0 +1,63 @@
+"""An encoder: a backbone with the normalisation that belongs to it."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module):
+    """Embeds images: `(images - mean) / std`, then the backbone.
+
+    Args:
+        backbone: maps `(batch, channels, side, side)` to `(batch, width)`.
+        width: length of an embedding.
+        mean: of each channel, on the scale of 0 (black) to 1 (white).
+        std: of each channel, same scale.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, backbone: nn.Module, width: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.width = width
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(
+        self, images: Float[Tensor, "batch channels side side"]
+    ) -> Float[Tensor, "batch dim"]:
+        """Embed images of 0 (black) to 1 (white): `(batch, width)`."""
+        return cast(Tensor, self.backbone((images - self.mean) / self.std))
+
+
+def pixels(images: NDArray[np.uint8]) -> Float[Tensor, "batch channels side side"]:
+    """Stored images `(batch, side, side, channels)`, 0..255, as an encoder takes them, 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).to(torch.float32) / 255
+
+
+@torch.no_grad()
+def embed(
+    encoder: Encoder, images: NDArray[np.uint8], batch: int = 512
+) -> Float[Tensor, "image dim"]:
+    """Embed every image once, in evaluation mode: BatchNorm uses its running statistics.
+
+    Args:
+        encoder: left in evaluation mode.
+        images: stored images `(image, side, side, channels)`, 0..255.
+        batch: images at a time; bounds memory and changes nothing else.
+
+    Returns:
+        Embeddings `(image, width)`.
+    """
+    encoder.eval()
+    parts = [encoder(pixels(images[at : at + batch])) for at in range(0, len(images), batch)]
+    return torch.cat(parts)

@@ -1,0 +1,112 @@
+"""Random changes of training images, whole batches at a time on tensors.
+
+One affine map and one smooth displacement field per image are sampled together, so an image is
+interpolated once; then strokes grow thicker or thinner, some images lose resolution, and light and
+dark may change places.
+"""
+
+from dataclasses import dataclass
+from math import pi
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+_FIELD_SIDE = 5  # knots a side of the displacement field
+_COARSEST, _FINEST = 0.28, 0.6  # of the side, what a blurred image is shrunk to
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far an image may stray.
+
+    Attributes:
+        rotation_deg: largest turn either way, degrees.
+        shear: largest shear either way, width over height.
+        scale: largest change of size, share of one; both axes change independently by half of it.
+        shift: largest shift either way, share of the side.
+        elastic_px: standard deviation of the displacement at the knots of the field, pixels.
+        thickness_probability: share of images whose strokes are made thicker or thinner.
+        blur_probability: share of images seen as if scanned at a lower resolution.
+        polarity_probability: share of images whose light and dark change places.
+    """
+
+    rotation_deg: float
+    shear: float
+    scale: float
+    shift: float
+    elastic_px: float
+    thickness_probability: float
+    blur_probability: float
+    polarity_probability: float
+
+    def __call__(
+        self,
+        images: Float[Tensor, "batch channels side side"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, "batch channels side side"]:
+        """Vary each image of a batch in its own way.
+
+        Args:
+            images: `(batch, channels, side, side)`, 0 (black) to 1 (white). What is shifted in
+                from outside is white, as paper is.
+            generator: source of the random numbers; the same state gives the same images.
+
+        Returns:
+            Images of the same shape and range.
+        """
+        ink = 1 - images
+        grid = F.affine_grid(self._affine(len(ink), generator), list(ink.shape), align_corners=False)
+        grid = grid + self._elastic(ink, generator)
+        ink = F.grid_sample(ink, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        ink = self._blurred(self._thickness(ink, generator), generator)
+        flipped = _uniform(generator, len(ink), 0, 1) < self.polarity_probability
+        return torch.where(flipped[:, None, None, None], ink, 1 - ink)
+
+    def _affine(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Maps from output to input positions, `(batch, 2, 3)`, as `affine_grid` wants them."""
+        turn = _uniform(generator, batch, -self.rotation_deg, self.rotation_deg) * (pi / 180)
+        shear = _uniform(generator, batch, -self.shear, self.shear)
+        size = 1 + _uniform(generator, batch, -self.scale, self.scale)
+        stretch = 1 + _uniform(generator, batch, -self.scale / 2, self.scale / 2)
+        shift = torch.stack([_uniform(generator, batch, -self.shift, self.shift) for _ in "xy"], 1)
+        cos, sin = turn.cos(), turn.sin()
+        across, down = size * stretch, size / stretch
+        first = torch.stack([cos / across, (shear * cos - sin) / down], 1)
+        second = torch.stack([sin / across, (shear * sin + cos) / down], 1)
+        # affine_grid spans the side from -1 to 1, hence the factor of two.
+        return torch.cat([torch.stack([first, second], 1), 2 * shift[:, :, None]], 2)
+
+    def _elastic(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A smooth field of displacements `(batch, side, side, 2)` in units of half the side."""
+        side = images.shape[-1]
+        knots = torch.randn(len(images), 2, _FIELD_SIDE, _FIELD_SIDE, generator=generator)
+        field = F.interpolate(knots, size=(side, side), mode="bicubic", align_corners=True)
+        return field.permute(0, 2, 3, 1) * (2 * self.elastic_px / side)
+
+    def _thickness(self, ink: Tensor, generator: torch.Generator) -> Tensor:
+        """Blend with the strokes one pixel thicker or thinner, by a random share."""
+        batch = len(ink)
+        chosen = _uniform(generator, batch, 0, 1) < self.thickness_probability
+        share = (_uniform(generator, batch, 0, 1) * chosen)[:, None, None, None]
+        thicker = F.max_pool2d(ink, 3, stride=1, padding=1)
+        thinner = -F.max_pool2d(-ink, 3, stride=1, padding=1)
+        grows = (_uniform(generator, batch, 0, 1) < 0.5)[:, None, None, None]
+        return torch.lerp(ink, torch.where(grows, thicker, thinner), share)
+
+
+    def _blurred(self, ink: Tensor, generator: torch.Generator) -> Tensor:
+        """Shrink to a random side, the same for the whole batch, and enlarge again."""
+        chosen = _uniform(generator, len(ink), 0, 1) < self.blur_probability
+        side = ink.shape[-1]
+        low, high = round(side * _COARSEST), round(side * _FINEST)
+        coarse_side = int(torch.randint(low, high + 1, (), generator=generator))
+        coarse = F.interpolate(ink[chosen], size=(coarse_side, coarse_side), mode="area")
+        blurred = ink.clone()
+        blurred[chosen] = F.interpolate(coarse, size=(side, side), mode="bilinear")
+        return blurred
+
+
+def _uniform(generator: torch.Generator, count: int, low: float, high: float) -> Tensor:
+    return low + (high - low) * torch.rand(count, generator=generator)

@@ -1,0 +1,111 @@
+"""Draws episodes in bulk: which classes, which support images, which queries.
+
+Episode `i` is a function of `(seed, purpose, i)` alone: every class and every image gets a random
+key from a counter-based generator, and the smallest keys are taken. So any worker can draw any
+episode, and 1,000 of them are a few array operations.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import DataError
+from tasks.randomness import entropy
+
+_CHUNK_KEYS = 4_000_000  # bounds the memory of one bulk draw, 32 MB of keys
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Image indices of several episodes of one way, shot and number of queries.
+
+    Attributes:
+        classes: pool labels, `(episode, way)`; column `k` is the episode's class `k`.
+        support: image indices `(episode, way, shot)`.
+        query: image indices `(episode, way, queries)`; never an image of the support.
+    """
+
+    classes: NDArray[np.int64]
+    support: NDArray[np.int64]
+    query: NDArray[np.int64]
+
+
+class Pool:
+    """The images that episodes are drawn from, by class.
+
+    Args:
+        labels: class of each image `(image,)`, 0 .. classes - 1.
+    """
+
+    def __init__(self, labels: NDArray[np.int64]) -> None:
+        self.counts = np.bincount(labels)
+        self._order = np.argsort(labels, kind="stable")
+        self._starts = np.cumsum(self.counts) - self.counts
+
+    def draw(
+        self, first: int, episodes: int, *, way: int, shot: int, queries: int, seed: int, purpose: str
+    ) -> Episodes:
+        """Draw episodes `first` .. `first + episodes - 1`.
+
+        Args:
+            first: number of the first episode.
+            episodes: how many.
+            way: classes in an episode.
+            shot: support images of a class.
+            queries: query images of a class.
+            seed: `seed` of `params.yaml`.
+            purpose: what the episodes are for; other purposes get unrelated episodes.
+
+        Raises:
+            DataError: fewer classes than `way` have `shot + queries` images.
+        """
+        able = self._able(way, shot + queries)
+        widest = int(self.counts[able].max())
+        key = entropy(seed, "episodes", purpose, way, shot, queries)
+        chunk = max(1, _CHUNK_KEYS // (way * widest + len(able)))
+        parts = [
+            self._draw_chunk(np.arange(start, min(start + chunk, first + episodes)), able, way, shot, queries, key)
+            for start in range(first, first + episodes, chunk)
+        ]
+        return Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    def _able(self, way: int, images: int) -> NDArray[np.int64]:
+        able = np.flatnonzero(self.counts >= images)
+        if len(able) < way:
+            raise DataError(
+                f"found {len(able)} classes with at least {images} images (shot + queries), needed "
+                f"{way} (way); the pool has {len(self.counts)} classes, the smallest of "
+                f"{self.counts.min(initial=0)} images: ask for fewer ways, shots or queries"
+            )
+        return able
+
+    def _draw_chunk(
+        self, numbers: NDArray[np.int64], able: NDArray[np.int64], way: int, shot: int, queries: int, key: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        classes = able[np.argsort(_keys(key, numbers, len(able)), axis=1)[:, :way]]
+        counts = self.counts[classes]
+        widest = int(self.counts[able].max())
+        keys = _keys(key + 1, numbers, way * widest).reshape(len(numbers), way, widest)
+        # Positions that a small class does not have sort behind all that it has.
+        keys = np.where(np.arange(widest) < counts[..., None], keys >> np.uint64(1), ~np.uint64(0))
+        chosen = np.argsort(keys, axis=2)[..., : shot + queries]
+        images = self._order[self._starts[classes][..., None] + chosen]
+        return classes, images[..., :shot], images[..., shot:]
+
+
+def _keys(key: int, numbers: NDArray[np.int64], width: int) -> NDArray[np.uint64]:
+    """Random 64-bit keys `(number, width)`: SplitMix64 of a counter that is never shared.
+
+    Source: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014, figure 14.
+    """
+    rows = _mixed(numbers.astype(np.uint64) + np.uint64(key % 2**64))
+    return _mixed(rows[:, None] + np.uint64((key >> 64) % 2**64) + np.arange(width, dtype=np.uint64))
+
+
+def _mixed(counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        z = (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

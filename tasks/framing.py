@@ -1,0 +1,141 @@
+"""From an image of any size to the square that a backbone sees: one path for training and graph.
+
+`prepare` runs this module on what a source draws, and `export` traces the very same module into
+`encoder.onnx`, so a model never meets images framed otherwise than those it was trained on.
+
+Resampling is the antialiased triangle filter of Pillow (`Image.resize(..., BILINEAR, box=...)`),
+width first, rounded to whole grey levels, then height. Each pass is one matrix product, which is
+what lets every image of a batch have a box of its own. For an output pixel whose centre lies at
+`c` on an axis of the input, with `s` input pixels to an output pixel and `f = max(s, 1)`,
+
+    weight of input pixel r  =  max(0, 1 - |r + 1/2 - c| / f)  /  sum of the same over all r.
+"""
+
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+INK_THRESHOLD = 0.4  # share of the darkest ink from which a pixel belongs to the figure
+INK_MARGIN = 1 / 14  # of the output's side, left free around the figure
+MINIMUM_CONTRAST = 16.0  # grey levels; below it an image counts as blank
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's `convert("L")`
+
+
+class Framing(nn.Module):
+    """Frames images of any height and width as `size_px` by `size_px`.
+
+    `ink`: grey; stretched so that paper is white and the strongest ink black, whichever of the
+    two was darker; cropped to the ink and centred. For drawings and print on plain paper.
+    `crop`: shorter side to `size_px`, then the central square. For photographs.
+    """
+
+    def __init__(self, mode: Literal["ink", "crop"], size_px: int, channels: Literal[1, 3]) -> None:
+        super().__init__()
+        self.mode = mode
+        self.size_px = size_px
+        self.channels = channels
+
+    def forward(
+        self, images: UInt8[Tensor, "batch height width 3"]
+    ) -> UInt8[Tensor, "batch size size channels"]:
+        """Frame a batch.
+
+        Args:
+            images: RGB as decoded, 0..255, all of one height and width.
+
+        Returns:
+            `(batch, size_px, size_px, channels)`, 0..255.
+        """
+        if self.mode == "ink":
+            framed = self._frame_ink(_grey(images))
+        elif self.channels == 1:
+            framed = self._frame_crop(_grey(images)[:, None])
+        else:
+            framed = self._frame_crop(images.permute(0, 3, 1, 2).to(torch.float32))
+        return framed.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    def _frame_ink(self, grey: Tensor) -> Tensor:
+        ink = _ink(grey)
+        figure = ink > INK_THRESHOLD * 255
+        top, bottom = _extent(figure.any(dim=2))
+        left, right = _extent(figure.any(dim=1))
+        inner_px = self.size_px * (1 - 2 * INK_MARGIN)
+        scale = torch.maximum(bottom - top, right - left) / inner_px
+        rows = _weights((top + bottom) / 2, scale, self.size_px, grey.shape[1])
+        columns = _weights((left + right) / 2, scale, self.size_px, grey.shape[2])
+        narrow = torch.round(ink @ columns.transpose(1, 2))
+        return 255 - torch.round(rows @ narrow)[:, None].expand(-1, self.channels, -1, -1)
+
+    def _frame_crop(self, images: Tensor) -> Tensor:
+        height = torch.ones_like(images[0, 0, :, 0]).sum()
+        width = torch.ones_like(images[0, 0, 0]).sum()
+        shorter = torch.minimum(height, width)
+        rows, columns = (
+            self._crop_weights(side, shorter, pixels)
+            for side, pixels in ((height, images.shape[2]), (width, images.shape[3]))
+        )
+        narrow = torch.round(images @ columns.transpose(1, 2))
+        return torch.round(rows @ narrow)
+
+    def _crop_weights(self, side: Tensor, shorter: Tensor, pixels: int) -> Tensor:
+        # torchvision's Resize truncates the longer side, its CenterCrop rounds half to even.
+        resized = torch.floor(self.size_px * side / shorter)
+        offset = torch.round((resized - self.size_px) / 2)
+        scale = side / resized
+        middle = (offset + self.size_px / 2) * scale
+        return _weights(middle[None], scale[None], self.size_px, pixels)
+
+
+@torch.no_grad()
+def frame_grey(framing: Framing, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Frame grey images `(batch, height, width)`, 0..255, as `Framing` frames equal RGB."""
+    rgb = torch.from_numpy(np.array(images))[..., None].expand(-1, -1, -1, 3)
+    return cast(NDArray[np.uint8], framing(rgb).numpy())
+
+
+def _grey(images: Tensor) -> Tensor:
+    channels = images.to(torch.float32)
+    return torch.round(
+        LUMA[0] * channels[..., 0] + LUMA[1] * channels[..., 1] + LUMA[2] * channels[..., 2]
+    )
+
+
+def _ink(grey: Tensor) -> Tensor:
+    """Ink from 0 (paper) to 255; the border of an image tells which of its levels is paper."""
+    lightest = grey.amax(dim=(1, 2), keepdim=True)
+    darkest = grey.amin(dim=(1, 2), keepdim=True)
+    edges = (grey[:, :1].mean(2), grey[:, -1:].mean(2), grey[:, :, :1].mean(1), grey[:, :, -1:].mean(1))
+    border = torch.stack([edge[:, 0] for edge in edges]).mean(0)[:, None, None]
+    light_paper = border >= (lightest + darkest) / 2
+    contrast = lightest - darkest
+    ink = torch.where(light_paper, lightest - grey, grey - darkest)
+    stretch = torch.where(contrast < MINIMUM_CONTRAST, 0.0, 255 / contrast.clamp(min=1))
+    return torch.round(ink * stretch)
+
+
+def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """First and one past the last occupied position of each row; all of it where none is."""
+    length = occupied.shape[1]
+    positions = torch.arange(length, dtype=torch.float32)[None].expand_as(occupied)
+    first = torch.where(occupied, positions, float(1e9)).amin(dim=1)
+    last = torch.where(occupied, positions, float(-1e9)).amax(dim=1)
+    empty = first > last
+    first = torch.where(empty, positions[:, 0], first)
+    last = torch.where(empty, positions[:, -1], last)
+    return first, last + 1
+
+
+def _weights(middle: Tensor, scale: Tensor, size_px: int, pixels: int) -> Tensor:
+    """Resampling matrices `(batch, size_px, pixels)`; rows centred outside the input are zero."""
+    steps = torch.arange(size_px, dtype=torch.float32) + 0.5 - size_px / 2
+    centres = middle[:, None] + steps * scale[:, None]
+    reach = scale.clamp(min=1.0)[:, None, None]
+    positions = torch.arange(pixels, dtype=torch.float32) + 0.5
+    weights = (1 - (positions - centres[:, :, None]).abs() / reach).clamp(min=0)
+    inside = (centres >= 0) & (centres <= positions[-1] + 0.5)
+    total = weights.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    return cast(Tensor, weights / total * inside[:, :, None])

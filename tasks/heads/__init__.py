@@ -1,0 +1,1 @@
+"""What turns embeddings into class scores."""

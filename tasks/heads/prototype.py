@@ -1,0 +1,44 @@
+"""Prototypes: the mean embedding of each class.
+
+Source: Snell, Swersky and Zemel, Prototypical Networks for Few-shot Learning, 2017, equation 1.
+"""
+
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+
+def membership(
+    labels: Int64[Tensor, "*episodes support"], classes: Int64[Tensor, " way"]
+) -> Float[Tensor, "*episodes support way"]:
+    """One-hot rows: 1 where a support image is of a class; a label of no class gives zeros."""
+    return cast(Tensor, (labels[..., None] == classes).to(torch.float32))
+
+
+def prototypes(
+    embeddings: Float[Tensor, "*episodes support dim"],
+    member: Float[Tensor, "*episodes support way"],
+) -> Float[Tensor, "*episodes way dim"]:
+    """Mean embedding of each class.
+
+    Equality and a matrix product instead of a scatter: as fast, and the same in an ONNX graph.
+
+    Args:
+        embeddings: support embeddings.
+        member: one-hot rows of `membership`.
+
+    Returns:
+        `(..., way, dim)`; zeros for a class without support.
+    """
+    counts = member.sum(dim=-2).clamp(min=1)
+    return member.transpose(-1, -2).to(embeddings.dtype) @ embeddings / counts[..., None]
+
+
+def absent_bias(
+    member: Float[Tensor, "*episodes support way"],
+) -> Float[Tensor, "*episodes way"]:
+    """0 for a class with support, -inf for one without: it must never be predicted."""
+    present: Bool[Tensor, "*episodes way"] = member.sum(dim=-2) > 0
+    return torch.where(present, 0.0, -torch.inf)

@@ -1,0 +1,96 @@
+"""Renders and frames many letters on all cores."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.artifacts.image_store import ImageClass, Part
+from tasks.errors import DataError
+from tasks.framing import Framing, frame_grey
+from tasks.lifeline import bind_to_parent
+from tasks.progress import Track
+from tasks.sources import glyphs
+from tasks.sources.typefaces import Letter
+
+_LETTERS_AT_ONCE = 16
+
+
+@contextmanager
+def rendering_pool() -> Iterator[ProcessPoolExecutor]:
+    """One process a core, each of which dies with this one.
+
+    Raises:
+        DataError: the system ended a worker.
+    """
+    # Spawned, not forked: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        with ProcessPoolExecutor(cores, context, initializer=bind_to_parent) as pool:
+            yield pool
+    except BrokenProcessPool:
+        raise DataError(
+            "a rendering process was ended from outside, for lack of memory perhaps; run again"
+        ) from None
+
+
+def render_part(
+    letters: Sequence[Letter],
+    fonts: Path,
+    framing: Framing,
+    pool: ProcessPoolExecutor,
+    track: Track,
+    *,
+    label: str,
+    seed: int,
+    samples: int,
+) -> Part:
+    """Render and frame every sample of every letter.
+
+    Args:
+        letters: the classes, in label order.
+        fonts: folder with the typefaces.
+        framing: what turns a canvas into a stored image.
+        pool: where rendering happens; results do not depend on its size.
+        track: shows progress.
+        label: what the progress line says.
+        seed: `seed` of `params.yaml`.
+        samples: images of each class.
+
+    Raises:
+        DataError: a font file is missing or damaged.
+    """
+    side, channels = framing.size_px, framing.channels
+    images = np.empty((len(letters) * samples, side, side, channels), np.uint8)
+    draw = partial(glyphs.render, fonts=fonts, seed=seed, samples=samples)
+    drawn = pool.map(draw, letters, chunksize=_LETTERS_AT_ONCE)
+    for index, canvases in enumerate(track(drawn, label, len(letters))):
+        images[index * samples : (index + 1) * samples] = frame_grey(framing, canvases)
+    classes = tuple(ImageClass(letter.name, letter.script, samples) for letter in letters)
+    return Part(images, np.repeat(np.arange(len(letters)), samples), classes)
+
+
+def frame_digits(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], framing: Framing
+) -> Part:
+    """Frame the handwritten digits as ten classes.
+
+    Args:
+        images: `(image, 8, 8)`, 0..255.
+        labels: `(image,)`, 0..9.
+        framing: as for everything else in the store.
+    """
+    counts = np.bincount(labels)
+    classes = tuple(
+        ImageClass(f"handwritten digit {digit}", "handwritten digits", int(count))
+        for digit, count in enumerate(counts)
+    )
+    return Part(frame_grey(framing, images), labels, classes)
