@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from tasks.artifacts.model_store import DESCRIPTION, read_description, read_weights
 from tasks.backbones.conv4 import Conv4
 from tasks.backbones.encoder import Encoder
 from tasks.backbones.resnet18 import IMAGENET_MEAN, IMAGENET_STD, WIDTH, ResNet18
@@ -57,3 +60,26 @@ def _conv4(spec: EncoderSpec) -> Encoder:
 def _resnet18(spec: EncoderSpec) -> Encoder:
     del spec
     return Encoder(ResNet18(), WIDTH, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def read_encoder(folder: Path, made_by: str) -> Encoder:
+    """Build the encoder that a stage wrote, with its weights, in evaluation mode.
+
+    Args:
+        folder: holds `model.json` and `encoder.safetensors`.
+        made_by: the stage that writes it, for messages.
+
+    Raises:
+        DataError: something is missing, damaged, or of another version.
+    """
+    description = read_description(folder, made_by)
+    with torch.random.fork_rng():
+        try:
+            encoder = build(EncoderSpec(**description["encoder"]))
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{folder / DESCRIPTION}: no encoder that can be built ({error}); run stage "
+                f"{made_by} again"
+            ) from None
+    read_weights(encoder, folder / "encoder.safetensors", made_by)
+    return encoder.eval()

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from tasks.artifacts.model_store import DESCRIPTION, read_description, read_weights
 from tasks.errors import DataError
 from tasks.heads.linear import linear_logits
 from tasks.learners.anil import Anil
@@ -100,3 +102,25 @@ def build_learner(spec: LearnerSpec) -> nn.Module:
 def as_learner(module: nn.Module) -> Learner:
     """The same object, seen as what it does."""
     return cast(Learner, module)
+
+
+def read_learner(folder: Path, made_by: str) -> nn.Module:
+    """Build the learner that a stage wrote, with its weights; the module is a `Learner`.
+
+    Args:
+        folder: holds `model.json` and `learner.safetensors`.
+        made_by: the stage that writes it, for messages.
+
+    Raises:
+        DataError: something is missing, damaged, or of another version.
+    """
+    description = read_description(folder, made_by)
+    try:
+        learner = build_learner(LearnerSpec(**description["learner"]))
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder / DESCRIPTION}: no learner that can be built ({error}); run stage "
+            f"{made_by} again"
+        ) from None
+    read_weights(learner, folder / "learner.safetensors", made_by)
+    return learner.eval()
