@@ -108,7 +108,12 @@ def _ink(grey: Tensor) -> Tensor:
     """Ink from 0 (paper) to 255; the border of an image tells which of its levels is paper."""
     lightest = grey.amax(dim=(1, 2), keepdim=True)
     darkest = grey.amin(dim=(1, 2), keepdim=True)
-    edges = (grey[:, :1].mean(2), grey[:, -1:].mean(2), grey[:, :, :1].mean(1), grey[:, :, -1:].mean(1))
+    edges = (
+        grey[:, :1].mean(2),
+        grey[:, -1:].mean(2),
+        grey[:, :, :1].mean(1),
+        grey[:, :, -1:].mean(1),
+    )
     border = torch.stack([edge[:, 0] for edge in edges]).mean(0)[:, None, None]
     light_paper = border >= (lightest + darkest) / 2
     contrast = lightest - darkest
@@ -121,8 +126,8 @@ def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
     """First and one past the last occupied position of each row; all of it where none is."""
     length = occupied.shape[1]
     positions = torch.arange(length, dtype=torch.float32)[None].expand_as(occupied)
-    first = torch.where(occupied, positions, float(1e9)).amin(dim=1)
-    last = torch.where(occupied, positions, float(-1e9)).amax(dim=1)
+    first = torch.where(occupied, positions, 1e9).amin(dim=1)
+    last = torch.where(occupied, positions, -1e9).amax(dim=1)
     empty = first > last
     first = torch.where(empty, positions[:, 0], first)
     last = torch.where(empty, positions[:, -1], last)
@@ -138,4 +143,4 @@ def _weights(middle: Tensor, scale: Tensor, size_px: int, pixels: int) -> Tensor
     weights = (1 - (positions - centres[:, :, None]).abs() / reach).clamp(min=0)
     inside = (centres >= 0) & (centres <= positions[-1] + 0.5)
     total = weights.sum(dim=2, keepdim=True).clamp(min=1e-6)
-    return cast(Tensor, weights / total * inside[:, :, None])
+    return weights / total * inside[:, :, None]

@@ -192,12 +192,15 @@ class Params(Section):
         Raises:
             ParametersError: too few classes, or too few images in them; a line a fault.
         """
-        demands = [
-            ("pretrain.selection", "validation", self.pretrain.selection),
-            ("metatrain.selection", "validation", self.metatrain.selection),
-            ("metatrain", "base", self.metatrain),
+        asked = [
+            (f"{key}.selection", "validation", one.way, one.shot + one.queries)
+            for key, one in (
+                ("pretrain", self.pretrain.selection),
+                ("metatrain", self.metatrain.selection),
+            )
         ]
-        asked = [(key, part, one.way, one.shot + one.queries) for key, part, one in demands]
+        meta = self.metatrain
+        asked.append(("metatrain", "base", meta.way, meta.shot + meta.queries))
         asked += [
             (f"evaluate.protocols[{index}]", one.domain, one.way, one.shot + self.evaluate.queries)
             for index, one in enumerate(self.evaluate.protocols)

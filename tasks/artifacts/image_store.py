@@ -99,6 +99,10 @@ class ImageStore:
         """The classes of one part, without touching its images."""
         return tuple(ImageClass(**entry) for entry in self._entry(part)["classes"])
 
+    def image_counts(self) -> dict[str, list[int]]:
+        """Images of each class, for every part."""
+        return {part: [one.images for one in self.classes(part)] for part in self.manifest["parts"]}
+
     def read(self, part: str) -> Part:
         """Open one part; images stay on disk until they are used.
 
@@ -160,7 +164,9 @@ def write_image_store(
             "sha256": hashes,
             "classes": [asdict(entry) for entry in part.classes],
         }
-    write_csv(folder / REJECTED, [asdict(one) for one in rejected], ["class_name", "path", "reason"])
+    write_csv(
+        folder / REJECTED, [asdict(one) for one in rejected], ["class_name", "path", "reason"]
+    )
     write_json(
         folder / MANIFEST,
         {"format": FORMAT, **description, "rejected": len(rejected), "parts": entries},

@@ -41,7 +41,8 @@ class Encoder(nn.Module):
 
 def pixels(images: NDArray[np.uint8]) -> Float[Tensor, "batch channels side side"]:
     """Stored images `(batch, side, side, channels)`, 0..255, as an encoder takes them, 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).to(torch.float32) / 255
+    # A copy: torch warns of read-only memory, which is what a memory-mapped store gives.
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).to(torch.float32) / 255
 
 
 @torch.no_grad()

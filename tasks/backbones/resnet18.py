@@ -33,9 +33,7 @@ class ResNet18(nn.Module):
         return cast(Tensor, self.network(images.expand(-1, 3, -1, -1)))
 
 
-def load_imagenet(
-    module: ResNet18, weights: WeightsEnum = ResNet18_Weights.IMAGENET1K_V1
-) -> None:
+def load_imagenet(module: ResNet18, weights: WeightsEnum = ResNet18_Weights.IMAGENET1K_V1) -> None:
     """Fill the network with ImageNet weights through torchvision's own loader and its cache.
 
     Args:

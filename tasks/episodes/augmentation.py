@@ -57,7 +57,9 @@ class Augmentation:
             Images of the same shape and range.
         """
         ink = 1 - images
-        grid = F.affine_grid(self._affine(len(ink), generator), list(ink.shape), align_corners=False)
+        grid = F.affine_grid(
+            self._affine(len(ink), generator), list(ink.shape), align_corners=False
+        )
         grid = grid + self._elastic(ink, generator)
         ink = F.grid_sample(ink, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         ink = self._blurred(self._thickness(ink, generator), generator)
@@ -94,7 +96,6 @@ class Augmentation:
         thinner = -F.max_pool2d(-ink, 3, stride=1, padding=1)
         grows = (_uniform(generator, batch, 0, 1) < 0.5)[:, None, None, None]
         return torch.lerp(ink, torch.where(grows, thicker, thinner), share)
-
 
     def _blurred(self, ink: Tensor, generator: torch.Generator) -> Tensor:
         """Shrink to a random side, the same for the whole batch, and enlarge again."""

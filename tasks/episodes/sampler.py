@@ -6,6 +6,7 @@ episode, and 1,000 of them are a few array operations.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,15 @@ class Pool:
         self._starts = np.cumsum(self.counts) - self.counts
 
     def draw(
-        self, first: int, episodes: int, *, way: int, shot: int, queries: int, seed: int, purpose: str
+        self,
+        first: int,
+        episodes: int,
+        *,
+        way: int,
+        shot: int,
+        queries: int,
+        seed: int,
+        purpose: str,
     ) -> Episodes:
         """Draw episodes `first` .. `first + episodes - 1`.
 
@@ -61,13 +70,17 @@ class Pool:
             DataError: fewer classes than `way` have `shot + queries` images.
         """
         able = self._able(way, shot + queries)
-        widest = int(self.counts[able].max())
-        key = entropy(seed, "episodes", purpose, way, shot, queries)
-        chunk = max(1, _CHUNK_KEYS // (way * widest + len(able)))
-        parts = [
-            self._draw_chunk(np.arange(start, min(start + chunk, first + episodes)), able, way, shot, queries, key)
-            for start in range(first, first + episodes, chunk)
-        ]
+        asked = (way, shot, queries)
+        class_key = entropy(seed, "episode classes", purpose, *asked)
+        image_key = entropy(seed, "episode images", purpose, *asked)
+        chunk = max(1, _CHUNK_KEYS // (way * int(self.counts.max()) + len(able)))
+        parts = []
+        for start in range(first, first + episodes, chunk):
+            numbers = np.arange(start, min(start + chunk, first + episodes))
+            order = np.argsort(_keys(class_key, numbers, len(able)), axis=1)
+            classes = able[order[:, :way]]
+            images = self._images(classes, numbers, shot + queries, image_key)
+            parts.append((classes, images[..., :shot], images[..., shot:]))
         return Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
     def _able(self, way: int, images: int) -> NDArray[np.int64]:
@@ -80,18 +93,17 @@ class Pool:
             )
         return able
 
-    def _draw_chunk(
-        self, numbers: NDArray[np.int64], able: NDArray[np.int64], way: int, shot: int, queries: int, key: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        classes = able[np.argsort(_keys(key, numbers, len(able)), axis=1)[:, :way]]
+    def _images(
+        self, classes: NDArray[np.int64], numbers: NDArray[np.int64], images: int, key: int
+    ) -> NDArray[np.int64]:
+        """Different images of each class, `(episode, way, images)`."""
         counts = self.counts[classes]
-        widest = int(self.counts[able].max())
-        keys = _keys(key + 1, numbers, way * widest).reshape(len(numbers), way, widest)
+        widest = int(self.counts.max())
+        keys = _keys(key, numbers, classes.shape[1] * widest).reshape(*classes.shape, widest)
         # Positions that a small class does not have sort behind all that it has.
         keys = np.where(np.arange(widest) < counts[..., None], keys >> np.uint64(1), ~np.uint64(0))
-        chosen = np.argsort(keys, axis=2)[..., : shot + queries]
-        images = self._order[self._starts[classes][..., None] + chosen]
-        return classes, images[..., :shot], images[..., shot:]
+        chosen = np.argsort(keys, axis=2)[..., :images]
+        return cast(NDArray[np.int64], self._order[self._starts[classes][..., None] + chosen])
 
 
 def _keys(key: int, numbers: NDArray[np.int64], width: int) -> NDArray[np.uint64]:
@@ -100,7 +112,9 @@ def _keys(key: int, numbers: NDArray[np.int64], width: int) -> NDArray[np.uint64
     Source: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014, figure 14.
     """
     rows = _mixed(numbers.astype(np.uint64) + np.uint64(key % 2**64))
-    return _mixed(rows[:, None] + np.uint64((key >> 64) % 2**64) + np.arange(width, dtype=np.uint64))
+    columns = np.arange(width, dtype=np.uint64) + np.uint64(key >> 64)
+    counters: NDArray[np.uint64] = rows[:, None] + columns
+    return _mixed(counters)
 
 
 def _mixed(counter: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -3,8 +3,6 @@
 Source: Snell, Swersky and Zemel, Prototypical Networks for Few-shot Learning, 2017, equation 1.
 """
 
-from typing import cast
-
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -14,7 +12,7 @@ def membership(
     labels: Int64[Tensor, "*episodes support"], classes: Int64[Tensor, " way"]
 ) -> Float[Tensor, "*episodes support way"]:
     """One-hot rows: 1 where a support image is of a class; a label of no class gives zeros."""
-    return cast(Tensor, (labels[..., None] == classes).to(torch.float32))
+    return (labels[..., None] == classes).to(torch.float32)
 
 
 def prototypes(

@@ -78,9 +78,7 @@ def render_part(
     return Part(images, np.repeat(np.arange(len(letters)), samples), classes)
 
 
-def frame_digits(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], framing: Framing
-) -> Part:
+def frame_digits(images: NDArray[np.uint8], labels: NDArray[np.int64], framing: Framing) -> Part:
     """Frame the handwritten digits as ten classes.
 
     Args:

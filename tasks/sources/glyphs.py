@@ -66,9 +66,7 @@ def render_plain(letters: Sequence[Letter], fonts: Path) -> NDArray[np.uint8]:
     return images
 
 
-def distinct(
-    looks: NDArray[np.float32], maximum_similarity: float
-) -> NDArray[np.intp]:
+def distinct(looks: NDArray[np.float32], maximum_similarity: float) -> NDArray[np.intp]:
     """Choose letters of which no two look alike; earlier ones win.
 
     Args:

@@ -1,0 +1,1 @@
+"""Stage 4: what the training was worth, measured on classes that it never saw."""

@@ -1,0 +1,72 @@
+"""Chooses the best of several states of a model by episodes on the validation classes."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from tasks.artifacts.image_store import Part
+from tasks.backbones.encoder import Encoder, embed
+from tasks.episodes.sampler import Episodes, Pool
+from tasks.learners.learner import as_learner
+from tasks.learners.scoring import episode_accuracies
+
+
+@dataclass
+class Selector:
+    """Scores an encoder with a learner, and remembers the best state it has seen.
+
+    Every state is scored on the same episodes. A later state must be better, not equal, to win.
+
+    Attributes:
+        part: the validation classes.
+        episodes: drawn from them once.
+        best_accuracy: mean accuracy of the best state, 0..1; -1 before the first.
+        best_at: what `score` was told about the best state.
+    """
+
+    part: Part
+    episodes: Episodes
+    best_accuracy: float = -1.0
+    best_at: int = -1
+    _best_states: list[dict[str, Any]] = field(default_factory=list)
+
+    def score(self, at: int, encoder: Encoder, *others: nn.Module, learner: nn.Module) -> float:
+        """Score a state and keep a copy of it when it is the best yet.
+
+        Args:
+            at: number of the epoch or step.
+            encoder: embeds the validation images, in evaluation mode.
+            others: modules that belong to the state beside the encoder.
+            learner: adapts to the episodes.
+
+        Returns:
+            Mean accuracy, 0..1.
+        """
+        learner.eval()
+        embeddings = embed(encoder, self.part.images)
+        accuracy = episode_accuracies(as_learner(learner), embeddings, self.episodes).mean().item()
+        if accuracy > self.best_accuracy:
+            self.best_accuracy, self.best_at = accuracy, at
+            self._best_states = [copy.deepcopy(m.state_dict()) for m in (encoder, *others)]
+        return accuracy
+
+    def restore(self, *modules: nn.Module) -> None:
+        """Put the best state back into the modules, in the order that `score` was given."""
+        for module, state in zip(modules, self._best_states, strict=True):
+            module.load_state_dict(state)
+
+
+def validation_selector(
+    part: Part, *, way: int, shot: int, queries: int, episodes: int, seed: int
+) -> Selector:
+    """A selector over seeded episodes of the validation classes.
+
+    Raises:
+        DataError: the validation classes are too few or too small for such episodes.
+    """
+    drawn = Pool(part.labels).draw(
+        0, episodes, way=way, shot=shot, queries=queries, seed=seed, purpose="selection"
+    )
+    return Selector(part, drawn)

@@ -1,0 +1,1 @@
+"""Stage 2: transfer learning. A backbone and a classifier over the base classes."""

@@ -1,0 +1,132 @@
+"""What stage pretrain does: image store -> backbone and base classifier."""
+
+import logging
+
+import torch
+from torch import nn
+
+from tasks import optimisation
+from tasks.artifacts.files import complete_folder, write_csv
+from tasks.artifacts.image_store import ImageStore, Part
+from tasks.artifacts.layout import PREPARED, PRETRAINED
+from tasks.artifacts.model_store import write_model
+from tasks.backbones.build import EncoderSpec, build
+from tasks.backbones.encoder import Encoder
+from tasks.backbones.resnet18 import ResNet18, load_imagenet
+from tasks.episodes.augmentation import Augmentation
+from tasks.heads.classifier import build_classifier
+from tasks.learners.cosine import Cosine
+from tasks.learners.selection import Selector, validation_selector
+from tasks.params import Params, Pretrain
+from tasks.pretrain.training import Trainer, batches, batches_per_epoch
+from tasks.progress import Track
+from tasks.randomness import entropy
+
+logger = logging.getLogger(__name__)
+
+
+def pretrain(params: Params, track: Track) -> None:
+    """Train on the base classes; keep the epoch that serves the validation classes best.
+
+    Raises:
+        DataError: the image store or the ImageNet weights are missing.
+        ParametersError: the episodes asked for cannot be drawn from the classes there are.
+    """
+    section = params.pretrain
+    optimisation.deterministic()
+    store = ImageStore(PREPARED)
+    params.check_episodes(store.image_counts())
+    base = store.read("base")
+    spec = EncoderSpec(section.backbone, store.channels, section.conv4_widths)
+    encoder, classifier = _start(section, spec, len(base.classes), params.seed)
+    trainer = _trainer(section, encoder, classifier, base, params.seed)
+    selector = validation_selector(
+        store.read("validation"), **section.selection.model_dump(), seed=params.seed
+    )
+    history = _train(trainer, selector, section, track)
+    selector.restore(encoder, classifier)
+    logger.info("kept epoch %d of %d", selector.best_at, section.epochs)
+    description = {
+        "format": 1,
+        "encoder": spec.as_json(),
+        "classifier": {
+            "name": section.classifier,
+            "dim": encoder.width,
+            "classes": len(base.classes),
+        },
+        "best_epoch": selector.best_at,
+        "validation_accuracy": selector.best_accuracy,
+    }
+    with complete_folder(PRETRAINED) as folder:
+        write_model(folder, {"encoder": encoder, "classifier": classifier}, description)
+        write_csv(folder / "history.csv", history, list(history[0]))
+
+
+def _start(
+    section: Pretrain, spec: EncoderSpec, classes: int, seed: int
+) -> tuple[Encoder, nn.Module]:
+    with torch.random.fork_rng():
+        torch.manual_seed(entropy(seed, "pretrain", "weights") % 2**63)
+        encoder = build(spec)
+        classifier = build_classifier(section.classifier, encoder.width, classes)
+    if section.imagenet_weights and isinstance(encoder.backbone, ResNet18):
+        load_imagenet(encoder.backbone)
+    encoder.requires_grad_(not section.freeze_backbone)
+    return encoder, classifier
+
+
+def _trainer(
+    section: Pretrain, encoder: Encoder, classifier: nn.Module, base: Part, seed: int
+) -> Trainer:
+    per_epoch = batches_per_epoch(len(base.images), section.batch_size)
+    optimizer = optimisation.optimizer(
+        section.optimizer,
+        [*encoder.parameters(), *classifier.parameters()],
+        section.learning_rate,
+        section.weight_decay,
+    )
+    return Trainer(
+        encoder=encoder,
+        classifier=classifier,
+        part=base,
+        augmentation=Augmentation(**section.augmentation.model_dump()),
+        optimizer=optimizer,
+        schedule=optimisation.schedule(
+            section.schedule,
+            optimizer,
+            total_steps=per_epoch * section.epochs,
+            decay_per_step=section.exponential_decay ** (1 / per_epoch),
+        ),
+        label_smoothing=section.label_smoothing,
+        frozen=section.freeze_backbone,
+        seed=seed,
+    )
+
+
+def _train(
+    trainer: Trainer, selector: Selector, section: Pretrain, track: Track
+) -> list[dict[str, float]]:
+    """All epochs, each scored; returns a row an epoch."""
+    images = len(trainer.part.images)
+    total = batches_per_epoch(images, section.batch_size) * section.epochs
+    # Only the order of the scores counts, and no temperature changes that.
+    prototypes = Cosine(initial_temperature=1.0)
+    history: list[dict[str, float]] = []
+    losses: list[float] = []
+    steps = batches(images, section.batch_size, section.epochs, trainer.seed)
+    for number, batch in enumerate(track(steps, "training", total)):
+        losses.append(trainer.step(batch, number))
+        if not batch.ends_epoch:
+            continue
+        epoch, loss = batch.epoch + 1, sum(losses) / len(losses)
+        losses.clear()
+        accuracy = selector.score(epoch, trainer.encoder, trainer.classifier, learner=prototypes)
+        history.append({"epoch": epoch, "loss": loss, "validation_accuracy": accuracy})
+        logger.info(
+            "epoch %d of %d: loss %.3f, validation episodes %.2f %%",
+            epoch,
+            section.epochs,
+            loss,
+            100 * accuracy,
+        )
+    return history
