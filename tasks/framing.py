@@ -8,7 +8,10 @@ width first, rounded to whole grey levels, then height. Each pass is one matrix 
 what lets every image of a batch have a box of its own. For an output pixel whose centre lies at
 `c` on an axis of the input, with `s` input pixels to an output pixel and `f = max(s, 1)`,
 
-    weight of input pixel r  =  max(0, 1 - |r + 1/2 - c| / f)  /  sum of the same over all r.
+    weight of input pixel r  =  max(0, 1 - |r + 1/2 - c| / f)  /  sum of the same over r.
+
+A crop sums over the pixels that the image has, as Pillow does. Framing by ink sums over an axis
+without ends, which pads the image with as much paper as the frame needs.
 """
 
 from typing import Literal, cast
@@ -65,10 +68,15 @@ class Framing(nn.Module):
         left, right = _extent(figure.any(dim=1))
         inner_px = self.size_px * (1 - 2 * INK_MARGIN)
         scale = torch.maximum(bottom - top, right - left) / inner_px
-        rows = _weights((top + bottom) / 2, scale, self.size_px, grey.shape[1])
-        columns = _weights((left + right) / 2, scale, self.size_px, grey.shape[2])
+        rows = self._ink_weights((top + bottom) / 2, scale, grey.shape[1])
+        columns = self._ink_weights((left + right) / 2, scale, grey.shape[2])
         narrow = torch.round(ink @ columns.transpose(1, 2))
         return 255 - torch.round(rows @ narrow)[:, None].expand(-1, self.channels, -1, -1)
+
+    def _ink_weights(self, middle: Tensor, scale: Tensor, pixels: int) -> Tensor:
+        centres, reach = self._centres(middle, scale)
+        weights = _resampling(centres, reach, pixels)
+        return weights / _endless_sum(centres, reach)[:, :, None]
 
     def _frame_crop(self, images: Tensor) -> Tensor:
         height = torch.ones_like(images[0, 0, :, 0]).sum()
@@ -87,7 +95,13 @@ class Framing(nn.Module):
         offset = torch.round((resized - self.size_px) / 2)
         scale = side / resized
         middle = (offset + self.size_px / 2) * scale
-        return _weights(middle[None], scale[None], self.size_px, pixels)
+        weights = _resampling(*self._centres(middle[None], scale[None]), pixels)
+        return weights / weights.sum(dim=2, keepdim=True)
+
+    def _centres(self, middle: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Centre of each output pixel on the input's axis, and how far its filter reaches."""
+        steps = torch.arange(self.size_px, dtype=torch.float32) + 0.5 - self.size_px / 2
+        return middle[:, None] + steps * scale[:, None], scale.clamp(min=1.0)[:, None]
 
 
 @torch.no_grad()
@@ -134,13 +148,22 @@ def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
     return first, last + 1
 
 
-def _weights(middle: Tensor, scale: Tensor, size_px: int, pixels: int) -> Tensor:
-    """Resampling matrices `(batch, size_px, pixels)`; rows centred outside the input are zero."""
-    steps = torch.arange(size_px, dtype=torch.float32) + 0.5 - size_px / 2
-    centres = middle[:, None] + steps * scale[:, None]
-    reach = scale.clamp(min=1.0)[:, None, None]
+def _resampling(centres: Tensor, reach: Tensor, pixels: int) -> Tensor:
+    """Weights before they are made to sum to one: `(batch, size_px, pixels)`."""
     positions = torch.arange(pixels, dtype=torch.float32) + 0.5
-    weights = (1 - (positions - centres[:, :, None]).abs() / reach).clamp(min=0)
-    inside = (centres >= 0) & (centres <= positions[-1] + 0.5)
-    total = weights.sum(dim=2, keepdim=True).clamp(min=1e-6)
-    return weights / total * inside[:, :, None]
+    return (1 - (positions - centres[:, :, None]).abs() / reach[:, :, None]).clamp(min=0)
+
+
+def _endless_sum(centres: Tensor, reach: Tensor) -> Tensor:
+    """Sum of the weights over an axis without ends: what lies beyond the image counts as paper.
+
+    Positions lie one apart, the nearest one below a centre at distance `d`, so each side is an
+    arithmetic series.
+    """
+    below = (centres - 0.5) - torch.floor(centres - 0.5)
+    return sum((_series(distance, reach) for distance in (below, 1 - below)), torch.zeros(()))
+
+
+def _series(distance: Tensor, reach: Tensor) -> Tensor:
+    terms = torch.floor(reach - distance) + 1
+    return terms * (1 - distance / reach) - terms * (terms - 1) / (2 * reach)

@@ -3,6 +3,7 @@
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -82,7 +83,9 @@ def load(path: Path, size_px: int) -> ImageFont.FreeTypeFont:
         DataError: the file is missing or is no font.
     """
     try:
-        return ImageFont.truetype(str(path), size_px, layout_engine=ImageFont.Layout.BASIC)
+        # From memory: by name, Pillow would take a like-named font of the system for a damaged one.
+        content = BytesIO(path.read_bytes())
+        return ImageFont.truetype(content, size_px, layout_engine=ImageFont.Layout.BASIC)
     except OSError as error:
         raise _missing(path, str(error)) from None
 
