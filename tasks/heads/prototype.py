@@ -4,15 +4,17 @@ Source: Snell, Swersky and Zemel, Prototypical Networks for Few-shot Learning, 2
 """
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
 def membership(
-    labels: Int64[Tensor, "*episodes support"], classes: Int64[Tensor, " way"]
+    labels: Int64[Tensor, "*episodes support"],
+    classes: Int64[Tensor, " way"],
+    dtype: torch.dtype,
 ) -> Float[Tensor, "*episodes support way"]:
     """One-hot rows: 1 where a support image is of a class; a label of no class gives zeros."""
-    return (labels[..., None] == classes).to(torch.float32)
+    return (labels[..., None] == classes).to(dtype)
 
 
 def prototypes(
@@ -31,12 +33,12 @@ def prototypes(
         `(..., way, dim)`; zeros for a class without support.
     """
     counts = member.sum(dim=-2).clamp(min=1)
-    return member.transpose(-1, -2).to(embeddings.dtype) @ embeddings / counts[..., None]
+    return member.transpose(-1, -2) @ embeddings / counts[..., None]
 
 
 def absent_bias(
     member: Float[Tensor, "*episodes support way"],
 ) -> Float[Tensor, "*episodes way"]:
     """0 for a class with support, -inf for one without: it must never be predicted."""
-    present: Bool[Tensor, "*episodes way"] = member.sum(dim=-2) > 0
-    return torch.where(present, 0.0, -torch.inf)
+    count = member.sum(dim=-2)
+    return torch.zeros_like(count).masked_fill(count == 0, -torch.inf)

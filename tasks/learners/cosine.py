@@ -39,6 +39,6 @@ class Cosine(nn.Module):
         classes: Int64[Tensor, " way"],
     ) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
         """Weight and bias of each class; see `Learner.adapt`."""
-        member = membership(labels, classes)
+        member = membership(labels, classes, embeddings.dtype)
         means = prototypes(direction(embeddings), member)
         return self.temperature * direction(means), absent_bias(member)

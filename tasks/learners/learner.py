@@ -64,7 +64,7 @@ class LearnerSpec:
     Attributes:
         name: `cosine` or `anil`.
         dim: length of an embedding.
-        initial_temperature: where the learned temperature of `cosine` starts.
+        initial_temperature: where the learned scale of the prototypes starts.
         inner_steps: gradient steps of `anil`.
         inner_learning_rate: where the learned inner rates of `anil` start.
         first_order: whether `anil` leaves second derivatives out of its meta-gradient.
@@ -91,7 +91,7 @@ def build_learner(spec: LearnerSpec) -> nn.Module:
     builders: dict[str, Callable[[], nn.Module]] = {
         "cosine": lambda: Cosine(spec.initial_temperature),
         "anil": lambda: Anil(
-            spec.dim, spec.inner_steps, spec.inner_learning_rate, spec.first_order
+            spec.initial_temperature, spec.inner_steps, spec.inner_learning_rate, spec.first_order
         ),
     }
     if spec.name not in builders:
