@@ -33,7 +33,10 @@ def test_the_committed_params_are_valid() -> None:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"pretrain__epoch": 3}, ["pretrain.epoch", "unknown key", "did you mean epochs", "batch_size"]),
+        (
+            {"pretrain__epoch": 3},
+            ["pretrain.epoch", "unknown key", "did you mean epochs", "batch_size"],
+        ),
         ({"evaluation": {}}, ["evaluation", "unknown key", "did you mean evaluate"]),
         ({"evaluate__episodes": "many"}, ["evaluate.episodes", "'many'", "valid integer"]),
         ({"evaluate__episodes": 10}, ["evaluate.episodes", "10", "greater than or equal to 30"]),
@@ -59,7 +62,8 @@ def test_a_fault_is_told_with_file_key_value_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
-    ("text", "part"), [("seed: [1", "not valid YAML"), ("- 1", "found list"), ("", "found NoneType")]
+    ("text", "part"),
+    [("seed: [1", "not valid YAML"), ("- 1", "found list"), ("", "found NoneType")],
 )
 def test_a_file_that_is_no_params_file_is_told_in_one_line(
     tmp_path: Path, text: str, part: str

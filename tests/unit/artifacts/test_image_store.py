@@ -26,7 +26,7 @@ def part(prefix: str, classes: int = 2) -> Part:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     parts = {name: part(name) for name in ("base", "validation", "novel", "digits")}
-    write_image_store(tmp_path, parts, DESCRIPTION, [Rejected("<b>\n", "a,\"b", "blank")])
+    write_image_store(tmp_path, parts, DESCRIPTION, [Rejected("<b>\n", 'a,"b', "blank")])
     return tmp_path
 
 

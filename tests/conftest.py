@@ -1,0 +1,99 @@
+"""What several tests need: a project in miniature, whose stages run in a second."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tasks.artifacts.image_store import ImageClass, Part, write_image_store
+from tasks.artifacts.layout import PREPARED
+from tasks.params import Params, load_params
+
+ROOT = Path(__file__).parents[1]
+
+TINY: dict[str, Any] = {
+    "prepare": {"image_size_px": 16, "samples_per_class": 8},
+    "pretrain": {
+        "conv4_widths": [4, 4, 8, 8],
+        "epochs": 2,
+        "batch_size": 16,
+        "selection": {"way": 3, "shot": 1, "queries": 3, "episodes": 20},
+    },
+    "metatrain": {
+        "way": 3,
+        "shot": 1,
+        "queries": 3,
+        "meta_batch": 2,
+        "steps": 4,
+        "checkpoint_every_steps": 2,
+        "selection": {"way": 3, "shot": 1, "queries": 3, "episodes": 20},
+    },
+    "evaluate": {
+        "episodes": 40,
+        "queries": 3,
+        "protocols": [
+            {"domain": "novel", "way": 3, "shot": 1},
+            {"domain": "novel", "way": 5, "shot": 5},
+            {"domain": "digits", "way": 3, "shot": 1},
+        ],
+    },
+}
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with nested `changes` laid over it."""
+    result = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if nested else value
+    return result
+
+
+def write_params(folder: Path, *changes: dict[str, Any]) -> Params:
+    """The committed params with changes, in `folder`."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for change in changes:
+        content = merged(content, change)
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return load_params(folder / "params.yaml")
+
+
+def bars(prefix: str, classes: int, images: int = 8, side: int = 16) -> Part:
+    """Classes that differ by where a dark bar stands; images of a class differ by grain."""
+    rng = np.random.default_rng(len(prefix))
+    pixels = rng.integers(200, 256, (classes * images, side, side, 1), np.uint8)
+    for index in range(classes):
+        at = slice(index * images, (index + 1) * images)
+        row, column = (index * 5) % (side - 4), (index * 3) % (side - 6)
+        pixels[at, row : row + 3, column : column + 6] //= 6
+    names = tuple(ImageClass(f"{prefix} {index}", "bars", images) for index in range(classes))
+    return Part(pixels, np.repeat(np.arange(classes), images), names)
+
+
+@pytest.fixture
+def tiny_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
+    """Makes the working directory a project with a tiny image store; returns its params."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+
+    def make(**changes: Any) -> Params:
+        params = write_params(tmp_path, TINY, changes)
+        parts = {name: bars(name, 6) for name in ("base", "validation", "novel")}
+        parts["novel"] = bars("<b>novel & co</b>", 6)
+        parts["digits"] = bars("digits", 4)
+        description = {
+            "source": "bars",
+            "framing": "ink",
+            "image_size_px": 16,
+            "channels": 1,
+            "seed": 1,
+        }
+        PREPARED.mkdir(parents=True)
+        write_image_store(PREPARED, parts, description, [])
+        return params
+
+    return make

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from flows.repro import StageResult
+from flows.tables import comparison_rows, read_metrics, stage_rows
+from tasks.errors import DataError
+from tests.unit.flows.test_cli import METRICS
+
+
+def test_metrics_stand_beside_the_last_runs_in_percent() -> None:
+    result = METRICS["results"]["novel_5way_1shot"]
+    before = {"results": {"novel_5way_1shot": {**result, "accuracy": {"meta": 0.97}}}}
+    rows = {row["start"]: row for row in comparison_rows(METRICS, before)}
+    assert rows["meta"] == {
+        "episodes of": "novel 5-way 1-shot",
+        "start": "meta",
+        "accuracy %": 98.5,
+        "interval95 %": 0.2,
+        "last run %": 97.0,
+        "change": "+1.50",
+    }
+    assert rows["random"]["change"] == ""
+
+
+def test_a_first_run_has_nothing_to_stand_beside() -> None:
+    assert all(row["last run %"] == "" for row in comparison_rows(METRICS, None))
+
+
+def test_stages_become_rows() -> None:
+    rows = stage_rows([StageResult("prepare", "restored", 1.234)])
+    assert rows == [{"stage": "prepare", "state": "restored", "seconds": 1.2}]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"results": 1}'])
+def test_damaged_metrics_are_told_with_the_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"metrics\.json"):
+        read_metrics(path)
