@@ -122,6 +122,7 @@ class Metatrain(Section):
     exponential_decay: Annotated[float, Field(gt=0, le=1)]
     weight_decay: NonNegativeFloat
     augmentation: Augmentation
+    averaging: Annotated[float, Field(ge=0, lt=1)]
     checkpoint_every_steps: PositiveInt
     selection: Selection
 

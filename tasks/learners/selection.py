@@ -1,16 +1,19 @@
 """Chooses the best of several states of a model by episodes on the validation classes."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from tasks.artifacts.image_store import Part
-from tasks.backbones.encoder import Encoder, embed
+from tasks.backbones.encoder import Encoder, embed, pixels
+from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Episodes, Pool
 from tasks.learners.learner import as_learner
 from tasks.learners.scoring import episode_accuracies
+from tasks.randomness import torch_generator
 
 
 @dataclass
@@ -59,9 +62,28 @@ class Selector:
 
 
 def validation_selector(
-    part: Part, *, way: int, shot: int, queries: int, episodes: int, seed: int
+    part: Part,
+    augmentation: Augmentation,
+    *,
+    way: int,
+    shot: int,
+    queries: int,
+    episodes: int,
+    seed: int,
 ) -> Selector:
-    """A selector over seeded episodes of the validation classes.
+    """A selector over seeded episodes of the validation classes, their images varied once.
+
+    Varied as in training, because that is where states differ: as they are in the store, the
+    images of a clean source are told apart by every later epoch alike.
+
+    Args:
+        part: the validation classes.
+        augmentation: varies each image, the same way for every state.
+        way: classes in an episode.
+        shot: support images of a class.
+        queries: query images of a class.
+        episodes: how many.
+        seed: `seed` of `params.yaml`.
 
     Raises:
         DataError: the validation classes are too few or too small for such episodes.
@@ -69,4 +91,7 @@ def validation_selector(
     drawn = Pool(part.labels).draw(
         0, episodes, way=way, shot=shot, queries=queries, seed=seed, purpose="selection"
     )
-    return Selector(part, drawn)
+    generator = torch_generator(seed, "selection", "augmentation")
+    varied = augmentation(pixels(part.images), generator).permute(0, 2, 3, 1)
+    images = (varied * 255).round().to(torch.uint8).numpy()
+    return Selector(replace(part, images=images), drawn)

@@ -1,6 +1,7 @@
 """The outer loop: one optimizer step for each meta-batch of episodes."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tasks.artifacts.image_store import Part
 from tasks.backbones.encoder import Encoder, pixels
@@ -61,6 +63,7 @@ class OuterLoop:
         augmentation: applied to support and query images alike, each in its own way.
         optimizer: over encoder and learner.
         schedule: stepped once a meta-batch.
+        averaging: how much of the average of the weights each step keeps; 0 is no averaging.
         seed: `seed` of `params.yaml`.
     """
 
@@ -70,7 +73,25 @@ class OuterLoop:
     augmentation: Augmentation
     optimizer: Optimizer
     schedule: LRScheduler
+    averaging: float
     seed: int
+
+    def __post_init__(self) -> None:
+        """Start the average at the weights as they are."""
+        # Source: Tarvainen and Valpola, Mean teachers are better role models, 2017, section 2.
+        self._trained = nn.ModuleList([self.encoder, self.learner])
+        self._average = AveragedModel(
+            self._trained,
+            multi_avg_fn=get_ema_multi_avg_fn(self.averaging),  # type: ignore[no-untyped-call]
+            use_buffers=True,
+        )
+        self._average.update_parameters(self._trained)
+
+    @property
+    def averaged(self) -> tuple[Encoder, nn.Module]:
+        """Encoder and learner with weights averaged over the steps: what is scored and kept."""
+        encoder, learner = cast(nn.ModuleList, self._average.module)
+        return cast(Encoder, encoder), learner
 
     def step(self, episodes: Episodes, number: int) -> float:
         """Take one step on a meta-batch and return its loss.
@@ -90,6 +111,7 @@ class OuterLoop:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.schedule.step()
+        self._average.update_parameters(self._trained)
         return float(loss.detach())
 
     def _images(self, indices: Tensor, generator: torch.Generator) -> Tensor:

@@ -42,10 +42,14 @@ def metatrain(params: Params, track: Track) -> None:
     )
     loop = _outer_loop(section, encoder, spec, store.read("base"), params.seed)
     selector = validation_selector(
-        store.read("validation"), **section.selection.model_dump(), seed=params.seed
+        store.read("validation"),
+        loop.augmentation,
+        **section.selection.model_dump(),
+        seed=params.seed,
     )
     history = _train(loop, selector, section, track)
-    selector.restore(loop.encoder, loop.learner)
+    encoder, learner = loop.averaged
+    selector.restore(encoder, learner)
     logger.info("kept step %d of %d", selector.best_at, section.steps)
     description = {
         "format": 1,
@@ -55,7 +59,7 @@ def metatrain(params: Params, track: Track) -> None:
         "validation_accuracy": selector.best_accuracy,
     }
     with complete_folder(METATRAINED) as folder:
-        write_model(folder, {"encoder": loop.encoder, "learner": loop.learner}, description)
+        write_model(folder, {"encoder": encoder, "learner": learner}, description)
         write_csv(folder / "history.csv", history, list(history[0]))
 
 
@@ -81,6 +85,7 @@ def _outer_loop(
             total_steps=max(1, section.steps),
             decay_per_step=section.exponential_decay ** (1 / section.checkpoint_every_steps),
         ),
+        averaging=section.averaging,
         seed=seed,
     )
 
@@ -90,7 +95,8 @@ def _train(
 ) -> list[dict[str, float | None]]:
     """All steps, scored at each checkpoint, the start included; returns a row a checkpoint."""
     pool = Pool(loop.part.labels)
-    start = selector.score(0, loop.encoder, loop.learner, learner=loop.learner)
+    encoder, learner = loop.averaged
+    start = selector.score(0, encoder, learner, learner=learner)
     history: list[dict[str, float | None]] = [
         {"step": 0, "loss": None, "validation_accuracy": start}
     ]
@@ -112,7 +118,7 @@ def _train(
             continue
         loss = sum(losses) / len(losses)
         losses.clear()
-        accuracy = selector.score(step, loop.encoder, loop.learner, learner=loop.learner)
+        accuracy = selector.score(step, encoder, learner, learner=learner)
         history.append({"step": step, "loss": loss, "validation_accuracy": accuracy})
         logger.info(
             "step %d of %d: loss %.3f, validation episodes %.2f %%",

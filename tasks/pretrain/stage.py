@@ -41,7 +41,10 @@ def pretrain(params: Params, track: Track) -> None:
     encoder, classifier = _start(section, spec, len(base.classes), params.seed)
     trainer = _trainer(section, encoder, classifier, base, params.seed)
     selector = validation_selector(
-        store.read("validation"), **section.selection.model_dump(), seed=params.seed
+        store.read("validation"),
+        trainer.augmentation,
+        **section.selection.model_dump(),
+        seed=params.seed,
     )
     history = _train(trainer, selector, section, track)
     selector.restore(encoder, classifier)

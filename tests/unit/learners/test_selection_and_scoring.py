@@ -4,11 +4,15 @@ from torch import nn
 
 from tasks.artifacts.image_store import ImageClass, Part
 from tasks.backbones.encoder import Encoder
+from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Pool
 from tasks.learners import scoring
 from tasks.learners.cosine import Cosine
 from tasks.learners.scoring import episode_accuracies, episode_scores
 from tasks.learners.selection import validation_selector
+
+
+NOTHING = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Brightness(nn.Module):
@@ -56,7 +60,7 @@ def test_accuracy_is_that_of_an_episode_worked_by_hand() -> None:
 
 def test_the_best_state_comes_back_and_a_tie_keeps_the_earlier_one() -> None:
     encoder = Encoder(Brightness(), 2, [0.0], [1.0])
-    selector = validation_selector(part(20), way=4, shot=1, queries=5, episodes=20, seed=1)
+    selector = validation_selector(part(20), NOTHING, way=4, shot=1, queries=5, episodes=20, seed=1)
     good = selector.score(1, encoder, learner=Cosine(1.0))
     with torch.no_grad():
         encoder.backbone.sign.zero_()

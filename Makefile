@@ -1,0 +1,56 @@
+# make run   set-up, then the main job on the embedded data
+# make test  set-up, then every test that needs no extra service
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# torch's builds for Linux bring CUDA along: 5 GB, and pip needs room to unpack.
+NEEDED_GB ?= 9
+
+.PHONY: run test quick check format setup clean
+
+run: $(READY)
+	@$(BIN)/headstart run
+
+test: $(READY)
+	@$(BIN)/python -m pytest tests
+
+quick: $(READY)
+	@$(BIN)/python -m pytest tests -m "not slow"
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+setup: $(READY)
+
+clean:
+	@rm -rf $(VENV)
+
+# Runs again only when the project's requirements changed.
+$(READY): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	  echo "make: $(PYTHON) not found, needed Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: found $$("$(PYTHON)" --version 2>&1), needed Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
+	@free=$$(df -Pk . | awk 'NR == 2 { print int($$4 / 1048576) }'); \
+	  [ -x "$(BIN)/headstart" ] || [ "$$free" -ge "$(NEEDED_GB)" ] || { \
+	  echo "make: found $$free GB free here, needed $(NEEDED_GB); make room, or set NEEDED_GB if you know better"; exit 1; }
+	@echo "Setting up $(VENV): PyTorch and all else, once; a few minutes and about 6 GB."
+	@[ -x "$(BIN)/python" ] || "$(PYTHON)" -m venv "$(VENV)" || { \
+	  echo "make: no virtual environment could be made in $(VENV); on Debian, install python3-venv"; exit 1; }
+	@"$(BIN)/python" -m pip install --disable-pip-version-check --editable '.[dev]' \
+	    --constraint constraints.txt 2>$(VENV)/setup.log || { \
+	  if grep -qi 'no space left' $(VENV)/setup.log; then \
+	    echo "make: the disk is full; make room and run the same command again"; \
+	  elif grep -qiE 'connection|retries|resolution|no matching distribution|timed out|proxy' $(VENV)/setup.log; then \
+	    echo "make: the package registry does not answer or lacks a package; check the network and pip's settings ($(VENV)/setup.log), then run the same command again"; \
+	  else cat $(VENV)/setup.log; fi; exit 1; }
+	@touch $(READY)
