@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from tasks.artifacts.image_store import ImageClass, Part, write_image_store
@@ -14,6 +15,9 @@ from tasks.artifacts.layout import PREPARED
 from tasks.params import Params, load_params
 
 ROOT = Path(__file__).parents[1]
+
+# Toy tensors are too small to share: a second thread only waits.
+torch.set_num_threads(1)
 
 TINY: dict[str, Any] = {
     "prepare": {"image_size_px": 16, "samples_per_class": 8},
@@ -97,3 +101,18 @@ def tiny_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         return params
 
     return make
+
+
+GOLDEN_BUNDLE = Path(__file__).parent / "golden" / "bundle_format_1"
+
+
+@pytest.fixture
+def golden_bundle() -> Path:
+    """A bundle that is kept in the repository; nobody writes to it."""
+    return GOLDEN_BUNDLE
+
+
+@pytest.fixture
+def bundle_copy(tmp_path: Path) -> Path:
+    """The same, to be damaged."""
+    return Path(shutil.copytree(GOLDEN_BUNDLE, tmp_path / "bundle"))

@@ -24,17 +24,21 @@ _LETTERS_AT_ONCE = 16
 
 
 @contextmanager
-def rendering_pool() -> Iterator[ProcessPoolExecutor]:
-    """One process a core, each of which dies with this one.
+def rendering_pool(processes: int | None = None) -> Iterator[ProcessPoolExecutor]:
+    """Processes for rendering, each of which dies with this one.
+
+    Args:
+        processes: how many; None is one a core.
 
     Raises:
         DataError: the system ended a worker.
     """
     # Spawned, not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if processes is None and hasattr(os, "sched_getaffinity"):
+        processes = len(os.sched_getaffinity(0))
     try:
-        with ProcessPoolExecutor(cores, context, initializer=bind_to_parent) as pool:
+        with ProcessPoolExecutor(processes, context, initializer=bind_to_parent) as pool:
             yield pool
     except BrokenProcessPool:
         raise DataError(

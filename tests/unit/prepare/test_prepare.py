@@ -1,0 +1,155 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.artifacts.files import sha256
+from tasks.artifacts.image_store import ImageStore
+from tasks.artifacts.layout import PREPARED
+from tasks.errors import DataError, ParametersError
+from tasks.framing import Framing
+from tasks.params import Params
+from tasks.prepare import stage
+from tasks.prepare.rendering import frame_digits, render_part, rendering_pool
+from tasks.prepare.splits import split_by_script
+from tasks.prepare.stage import prepare
+from tasks.progress import untracked
+from tasks.sources import digits, typefaces
+from tests.conftest import TINY, merged, write_params
+
+FEW = {
+    "prepare": {
+        "base_scripts": ["ARMENIAN"],
+        "validation_scripts": ["HEBREW"],
+        "novel_scripts": ["LAO"],
+    }
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
+    monkeypatch.chdir(tmp_path)
+
+    def make(**changes: Any) -> Params:
+        return write_params(tmp_path, merged(TINY, FEW), changes)
+
+    return make
+
+
+def test_the_store_holds_disjoint_splits_and_the_digits(project: Callable[..., Params]) -> None:
+    prepare(project(), untracked)
+    store = ImageStore(PREPARED)
+    assert store.domains == ("novel", "digits")
+    names = [{one.name for one in store.classes(part)} for part in ("base", "validation", "novel")]
+    assert all(names) and not (names[0] & names[1] or names[0] & names[2] or names[1] & names[2])
+    assert {one.group for one in store.classes("novel")} == {"LAO"}
+    novel = store.read("novel")
+    assert novel.images.shape[1:] == (16, 16, 1)
+    assert (np.bincount(novel.labels) == 8).all()
+    assert len(store.read("digits").images) == 1797
+
+
+def test_a_second_run_gives_the_same_bytes(project: Callable[..., Params]) -> None:
+    params = project()
+    prepare(params, untracked)
+    first = {path.name: sha256(path) for path in PREPARED.iterdir()}
+    prepare(params, untracked)
+    assert {path.name: sha256(path) for path in PREPARED.iterdir()} == first
+
+
+def test_how_many_processes_render_changes_nothing() -> None:
+    letters = typefaces.letters(typefaces.folder(), 12)[:20]
+    framing = Framing("ink", 16, 1)
+    stores = []
+    for cores in (1, 3):
+        with rendering_pool(cores) as pool:
+            stores.append(
+                render_part(
+                    letters,
+                    typefaces.folder(),
+                    framing,
+                    pool,
+                    untracked,
+                    label="",
+                    seed=1,
+                    samples=4,
+                )
+            )
+    assert np.array_equal(stores[0].images, stores[1].images)
+
+
+def test_look_alikes_of_base_are_never_novel_and_are_listed() -> None:
+    splits = split_by_script(
+        typefaces.folder(),
+        {"base": ["LATIN"], "validation": ["GREEK"], "novel": ["CYRILLIC"]},
+        minimum_typefaces=8,
+        maximum_similarity=0.93,
+    )
+    novel = {letter.name for letter in splits.letters["novel"]}
+    assert "CYRILLIC CAPITAL LETTER ZHE" in novel
+    assert "CYRILLIC CAPITAL LETTER A" not in novel
+    rejected = {one.class_name: one for one in splits.rejected}
+    assert rejected["CYRILLIC CAPITAL LETTER A"].path == "U+0410"
+    assert "looks like an earlier letter" in rejected["CYRILLIC CAPITAL LETTER A"].reason
+
+
+def test_what_was_left_out_is_listed_in_the_store(project: Callable[..., Params]) -> None:
+    prepare(project(), untracked)
+    with (PREPARED / "rejected.csv").open() as file:
+        rejected = list(csv.DictReader(file))
+    assert len(rejected) == ImageStore(PREPARED).manifest["rejected"] > 0
+
+
+def test_an_unknown_script_is_told_with_those_there_are(project: Callable[..., Params]) -> None:
+    params = project(prepare={"novel_scripts": ["KLINGON"]})
+    with pytest.raises(DataError, match="prepare.novel_scripts: script KLINGON.*HEBREW"):
+        prepare(params, untracked)
+
+
+def test_more_ways_than_novel_classes_stop_before_rendering(
+    project: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "rendering_pool", lambda: pytest.fail("rendering began"))
+    params = project(evaluate={"protocols": [{"domain": "novel", "way": 500, "shot": 1}]})
+    with pytest.raises(ParametersError, match=r"protocols\[0\].way: found 500, needed at most"):
+        prepare(params, untracked)
+    assert not PREPARED.exists()
+
+
+def test_the_committed_scripts_give_the_classes_that_were_promised() -> None:
+    from tasks.params import load_params
+    from tests.conftest import ROOT
+
+    section = load_params(ROOT / "params.yaml").prepare
+    splits = split_by_script(
+        typefaces.folder(),
+        {split: getattr(section, f"{split}_scripts") for split in ("base", "validation", "novel")},
+        minimum_typefaces=section.minimum_typefaces,
+        maximum_similarity=section.maximum_similarity,
+    )
+    sizes = {split: len(letters) for split, letters in splits.letters.items()}
+    assert sum(sizes.values()) >= 1200
+    assert sizes == {"base": 1108, "validation": 49, "novel": 433}
+
+
+def test_a_missing_font_is_one_line_and_the_old_store_stays(
+    project: Callable[..., Params], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    params = project()
+    prepare(params, untracked)
+    before = sha256(PREPARED / "manifest.json")
+    monkeypatch.setattr(typefaces, "folder", lambda: tmp_path / "no fonts")
+    with pytest.raises(DataError, match="DejaVuSans.ttf: font not found") as told:
+        prepare(params, untracked)
+    assert len(str(told.value).splitlines()) == 1
+    assert sha256(PREPARED / "manifest.json") == before
+
+
+def test_digits_are_ten_classes_of_dark_ink_on_light_paper() -> None:
+    part = frame_digits(*digits.load(), Framing("ink", 28, 1))
+    assert [one.images for one in part.classes] == np.bincount(part.labels).tolist()
+    corners = part.images[:, [0, 0, -1, -1], [0, -1, 0, -1], 0]
+    assert np.median(corners) == 255 and part.images.min() == 0
