@@ -3,24 +3,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
-METRICS = {
-    "episodes": 1000,
-    "queries": 15,
-    "results": {
-        "novel_5way_1shot": {
-            "domain": "novel",
-            "way": 5,
-            "shot": 1,
-            "accuracy": {"random": 0.41, "transfer": 0.98, "meta": 0.985},
-            "interval95": {"random": 0.006, "transfer": 0.002, "meta": 0.002},
-            "gain": {"meta_over_transfer": {"mean": 0.005, "interval95": 0.001}},
-        }
-    },
-}
 
 
 def headstart(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -68,15 +55,17 @@ def test_half_a_project_says_which_file_is_missing(project: Path) -> None:
     assert "holds dvc.yaml but no params.yaml" in done.stderr
 
 
-def test_show_finds_the_project_above_and_prints_the_metrics(project: Path) -> None:
+def test_show_finds_the_project_above_and_prints_the_metrics(
+    project: Path, metrics: dict[str, Any]
+) -> None:
     folder = project / "outputs" / "evaluate"
     folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps(METRICS))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     done = headstart(folder, "show")
     assert "98.50 ± 0.20" in done.stdout
     assert "+0.50 ± 0.10" in done.stdout
     assert "1000 episodes" in done.stdout
-    assert json.loads(headstart(folder, "show", "--json").stdout) == METRICS
+    assert json.loads(headstart(folder, "show", "--json").stdout) == metrics
 
 
 def test_show_without_a_run_says_what_makes_the_metrics(project: Path) -> None:

@@ -1,17 +1,17 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.repro import StageResult
 from flows.tables import comparison_rows, read_metrics, stage_rows
 from tasks.errors import DataError
-from tests.unit.flows.test_cli import METRICS
 
 
-def test_metrics_stand_beside_the_last_runs_in_percent() -> None:
-    result = METRICS["results"]["novel_5way_1shot"]
+def test_metrics_stand_beside_the_last_runs_in_percent(metrics: dict[str, Any]) -> None:
+    result = metrics["results"]["novel_5way_1shot"]
     before = {"results": {"novel_5way_1shot": {**result, "accuracy": {"meta": 0.97}}}}
-    rows = {row["start"]: row for row in comparison_rows(METRICS, before)}
+    rows = {row["start"]: row for row in comparison_rows(metrics, before)}
     assert rows["meta"] == {
         "episodes of": "novel 5-way 1-shot",
         "start": "meta",
@@ -23,8 +23,8 @@ def test_metrics_stand_beside_the_last_runs_in_percent() -> None:
     assert rows["random"]["change"] == ""
 
 
-def test_a_first_run_has_nothing_to_stand_beside() -> None:
-    assert all(row["last run %"] == "" for row in comparison_rows(METRICS, None))
+def test_a_first_run_has_nothing_to_stand_beside(metrics: dict[str, Any]) -> None:
+    assert all(row["last run %"] == "" for row in comparison_rows(metrics, None))
 
 
 def test_stages_become_rows() -> None:

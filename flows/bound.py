@@ -1,0 +1,71 @@
+"""Runs DVC or a Prefect server as a child that cannot outlive the process that started it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import IO
+
+from tasks.lifeline import bind_to_parent
+
+PARENT_VARIABLE = "HEADSTART_PARENT_PID"
+
+
+def start_bound(
+    words: Sequence[str],
+    output: int | IO[bytes],
+    environment: dict[str, str] | None = None,
+    descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start `python -m flows.bound WORDS` in a process group of its own.
+
+    A group of its own is killed whole, and a Ctrl-C at the terminal does not reach it: whoever
+    started it decides how it ends.
+
+    Args:
+        words: `dvc ARGUMENT...` or `server DESCRIPTOR`.
+        output: takes standard output and errors.
+        environment: further environment variables.
+        descriptors: open files that the child inherits.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.bound", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={
+            **os.environ,
+            **(environment or {}),
+            PARENT_VARIABLE: str(os.getpid()),
+            "PYTHONUNBUFFERED": "1",
+        },
+        pass_fds=tuple(descriptors),
+        process_group=0,
+    )
+
+
+def main() -> int:
+    """Bind to the parent, then become what the arguments say."""
+    parent = os.environ.pop(PARENT_VARIABLE, None)
+    bind_to_parent(int(parent) if parent else None)
+    program, *arguments = sys.argv[1:]
+    if program == "server":
+        return _serve(int(arguments[0]))
+    from dvc.cli import main as dvc
+
+    return int(dvc(arguments))
+
+
+def _serve(descriptor: int) -> int:
+    import uvicorn
+
+    config = uvicorn.Config(
+        "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

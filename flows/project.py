@@ -1,0 +1,51 @@
+"""Finds the project, and sets what every process started for it inherits."""
+
+import os
+import sys
+from pathlib import Path
+
+from tasks.errors import DataError
+from tasks.inputs import PIPELINE_FILE
+from tasks.params import PARAMS_FILE
+
+STATE_FOLDER = Path(".headstart")
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "INFO",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
+
+
+def enter_project(start: Path | None = None) -> Path:
+    """Change into the project's root, which is `start` (here, if None) or a folder above it.
+
+    Raises:
+        DataError: no such folder holds both dvc.yaml and params.yaml.
+    """
+    here = (start or Path.cwd()).resolve()
+    needed = (PIPELINE_FILE, PARAMS_FILE)
+    for folder in (here, *here.parents):
+        found = [name for name in needed if (folder / name).is_file()]
+        if len(found) == len(needed):
+            os.chdir(folder)
+            return folder
+        if found:
+            missing = next(name for name in needed if name not in found)
+            raise DataError(f"{folder}: holds {found[0]} but no {missing}; restore it")
+    raise DataError(
+        f"{here}: no project here or above; change into the folder that holds "
+        f"{PIPELINE_FILE} and {PARAMS_FILE}"
+    )
+
+
+def prepare_environment() -> None:
+    """Keep tools quiet, and let `python` mean this interpreter also where none is activated."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    folder = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "")
+    if path.split(os.pathsep)[0] != folder:
+        os.environ["PATH"] = os.pathsep.join(filter(None, (folder, path)))

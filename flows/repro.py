@@ -1,0 +1,215 @@
+"""One stage through `dvc repro --single-item`: the same command as the bare door, watched.
+
+Tells whether the stage ran, came from DVC's cache of runs or was up to date; and when it failed,
+why, whether trying again is worth it, and brings back the outputs that DVC removed.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from flows.bound import start_bound
+from tasks.command import LOCK_FILE, MARKER_VARIABLE
+from tasks.errors import BusyError, HeadstartError
+
+State = Literal["ran", "restored", "up to date"]
+Tell = Callable[[str], None]
+
+# What DVC says when another process holds its locks, and when a remote does not answer.
+BUSY_TEXTS = ("is busy, it is being blocked by", "Unable to acquire lock")
+REMOTE_TEXTS = ("failed to pull data", "failed to connect", "timed out", "Connection")
+# Advice on git and remotes that DVC repeats after every stage.
+CHATTER = (
+    "To track the changes with git",
+    "To enable auto staging",
+    "git add",
+    "dvc config core.autostage",
+    "Use `dvc push`",
+    "Data and pipelines are up to date",
+    "WARNING: 'dvc.lock' is git-ignored",
+    "WARNING: Process '",  # a lock that a killed process left, and that DVC cleared
+)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How one stage ended."""
+
+    stage: str
+    state: State
+    seconds: float
+
+
+class StageFailedError(HeadstartError):
+    """A stage did not reach its end.
+
+    Attributes:
+        worth_retrying: the same command may succeed later with nothing changed.
+    """
+
+    def __init__(self, text: str, exit_code: int = 1, worth_retrying: bool = False) -> None:
+        super().__init__(text, exit_code, worth_retrying)
+        self.exit_code = exit_code
+        self.worth_retrying = worth_retrying
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def reproduce(stage: str, tell: Tell) -> StageResult:
+    """Bring one stage up to date.
+
+    Args:
+        stage: its name in dvc.yaml.
+        tell: is called with every line of DVC and of the stage as it comes.
+
+    Raises:
+        StageFailedError: the stage or DVC failed; the previous outputs are back in place.
+    """
+    started = time.monotonic()
+    before = _lock_entry(stage)
+    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+        marker = Path(folder, "marker.json")
+        try:
+            code, tail = _run(["repro", "--single-item", stage], tell, marker)
+            if code != 0:
+                raise _diagnose(stage, code, tail, _read_marker(marker))
+        except BaseException:
+            if before is not None and marker.exists():
+                _bring_back(stage, tell)
+            raise
+        ran = marker.exists()
+    cached = any(f"'{stage}' is cached" in line for line in tail)
+    state: State = "up to date"
+    if ran:
+        state = "ran"
+    elif cached or _lock_entry(stage) != before:
+        state = "restored"
+    return StageResult(stage, state, time.monotonic() - started)
+
+
+def _run(arguments: list[str], tell: Tell, marker: Path) -> tuple[int, list[str]]:
+    """Run DVC to its end; its exit code and last lines. Leaves no process behind."""
+    tail: deque[str] = deque(maxlen=50)
+    process = start_bound(["dvc", *arguments], subprocess.PIPE, {MARKER_VARIABLE: str(marker)})
+    try:
+        for line in _lines(process):
+            tail.append(line)
+            if line.strip() and not line.strip().startswith(CHATTER):
+                tell(line)
+        code = process.wait()
+    except BaseException:
+        _kill_group(process)
+        raise
+    if code < 0:
+        _kill_group(process)
+    return code, list(tail)
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Any:
+    """The lines of a process as they come, until it ends.
+
+    A killed process may leave one behind that keeps the pipe open, so the end of the process
+    counts and not the end of the pipe.
+    """
+    assert process.stdout is not None  # it was started with a pipe
+    descriptor = process.stdout.fileno()
+    rest = b""
+    while True:
+        ended = process.poll() is not None
+        if select.select([descriptor], [], [], 0 if ended else 0.2)[0]:
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                break
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip() for line in lines)
+        elif ended:
+            break
+    process.stdout.close()
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _kill_group(process: subprocess.Popen[bytes], grace_s: float = 3) -> None:
+    for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, grace_s)):
+        try:
+            os.killpg(process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            break
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline and _group_lives(process):
+            time.sleep(0.05)
+    process.wait()
+
+
+def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()  # a dead leader counts as alive until it is asked after
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _diagnose(
+    stage: str, code: int, tail: list[str], verdict: dict[str, Any] | None
+) -> StageFailedError:
+    if verdict and verdict.get("state") == "failed":
+        exit_code = int(verdict["exit_code"])
+        return StageFailedError(
+            "\n".join(f"{stage}: {line}" for line in str(verdict["error"]).splitlines()),
+            exit_code,
+            worth_retrying=exit_code == BusyError.exit_code,
+        )
+    if code < 0:
+        name = signal.Signals(-code).name
+        return StageFailedError(f"{stage}: DVC was killed ({name})", worth_retrying=True)
+    if verdict and verdict.get("state") == "running":
+        text = f"{stage}: the stage was killed; if nobody did, the machine ran out of memory"
+        return StageFailedError(text, worth_retrying=True)
+    said = "\n".join(tail)
+    if any(text in said for text in BUSY_TEXTS):
+        text = f"{stage}: another DVC process is at work on this project"
+        return StageFailedError(text, BusyError.exit_code, worth_retrying=True)
+    faults = [line for line in tail if line.startswith("ERROR")] or tail[-3:]
+    return StageFailedError(
+        "\n".join(f"{stage}: {line.removeprefix('ERROR: ')}" for line in faults),
+        worth_retrying=any(text in said for text in REMOTE_TEXTS),
+    )
+
+
+def _bring_back(stage: str, tell: Tell) -> None:
+    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+        code, tail = _run(["checkout", "--force", stage], lambda _: None, Path(folder, "unused"))
+    if code == 0:
+        tell(f"{stage}: the previous outputs are back in place")
+    else:
+        tell(f"{stage}: the previous outputs could not be brought back: {' '.join(tail[-1:])}")
+
+
+def _lock_entry(stage: str) -> object:
+    """What dvc.lock records of the stage; None if nothing."""
+    try:
+        content = yaml.safe_load(LOCK_FILE.read_text(encoding="utf-8"))
+        return content["stages"].get(stage)
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _read_marker(marker: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(marker.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

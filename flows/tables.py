@@ -1,0 +1,107 @@
+"""The results, the stages and their times as tables: for terminals and for Prefect."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from flows.repro import StageResult
+from tasks.artifacts.layout import METRICS
+from tasks.errors import DataError
+
+STARTS = ("random", "transfer", "meta")
+
+
+def read_metrics(path: Path = METRICS) -> dict[str, Any]:
+    """Read the metrics of the last run.
+
+    Raises:
+        DataError: there are none yet, or the file is damaged.
+    """
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; `headstart run` makes it") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged ({error}); `dvc checkout` brings it back") from None
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("results"), dict):
+        raise DataError(f"{path}: holds no results; `headstart run` makes it anew")
+    return metrics
+
+
+def read_metrics_if_any(path: Path = METRICS) -> dict[str, Any] | None:
+    """The metrics of the last run; None where there are none that can be read."""
+    try:
+        return read_metrics(path)
+    except DataError:
+        return None
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> Table:
+    """Accuracy in percent with its 95 % interval: a row a protocol, a column a start."""
+    table = Table(
+        title=f"Accuracy in % on unseen classes, 95 % intervals, {metrics['episodes']} episodes"
+    )
+    table.add_column("episodes of")
+    for start in (*STARTS, "meta over transfer"):
+        table.add_column(start, justify="right")
+    for result in metrics["results"].values():
+        table.add_row(
+            _protocol(result),
+            *(_accuracy(result, start) for start in STARTS),
+            _gain(result),
+        )
+    return table
+
+
+def stages_table(stages: Iterable[StageResult]) -> Table:
+    """What was done for each stage, and how long it took."""
+    table = Table(title="Stages")
+    for name, side in (("stage", "left"), ("state", "left"), ("seconds", "right")):
+        table.add_column(name, justify="right" if side == "right" else "left")
+    for result in stages:
+        table.add_row(result.stage, result.state, f"{result.seconds:.1f}")
+    return table
+
+
+def stage_rows(stages: Iterable[StageResult]) -> list[dict[str, Any]]:
+    """The stages as rows of a Prefect table."""
+    return [
+        {"stage": result.stage, "state": result.state, "seconds": round(result.seconds, 1)}
+        for result in stages
+    ]
+
+
+def comparison_rows(
+    metrics: Mapping[str, Any], before: Mapping[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """The metrics beside the last run's as rows of a Prefect table, in percent."""
+    for name, result in metrics["results"].items():
+        last = (before or {"results": {}})["results"].get(name)
+        for start, accuracy in result["accuracy"].items():
+            was = last["accuracy"].get(start) if last else None
+            yield {
+                "episodes of": _protocol(result),
+                "start": start,
+                "accuracy %": round(100 * accuracy, 2),
+                "interval95 %": round(100 * result["interval95"][start], 2),
+                "last run %": "" if was is None else round(100 * was, 2),
+                "change": "" if was is None else f"{100 * (accuracy - was):+.2f}",
+            }
+
+
+def _protocol(result: Mapping[str, Any]) -> str:
+    return f"{result['domain']} {result['way']}-way {result['shot']}-shot"
+
+
+def _accuracy(result: Mapping[str, Any], start: str) -> str:
+    if start not in result["accuracy"]:
+        return "-"
+    return f"{100 * result['accuracy'][start]:.2f} ± {100 * result['interval95'][start]:.2f}"
+
+
+def _gain(result: Mapping[str, Any]) -> str:
+    gain = result.get("gain", {}).get("meta_over_transfer")
+    return f"{100 * gain['mean']:+.2f} ± {100 * gain['interval95']:.2f}" if gain else "-"

@@ -1,0 +1,93 @@
+"""The flow `training`: every stage of dvc.yaml in order, as one recorded run."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.runtime import flow_run
+
+from flows.project import enter_project, prepare_environment
+from flows.repro import StageResult
+from flows.stages import run_stage, stages_in_order
+from flows.tables import comparison_rows, read_metrics_if_any, stage_rows
+from flows.terminal import end_bars, show_own_lines
+from tasks.artifacts.layout import BUNDLE
+from tasks.errors import HeadstartError
+from tasks.inputs import declared_stages
+from tasks.lifeline import bind_to
+from tasks.params import load_params
+from tasks.run_lock import hold_run
+
+KEEPER_VARIABLE = "HEADSTART_KEEPER_PID"
+MODEL_CARD = BUNDLE / "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What one run of the flow did."""
+
+    stages: tuple[StageResult, ...]
+    metrics: Mapping[str, Any] | None
+    metrics_before: Mapping[str, Any] | None
+    seconds: float
+
+
+@flow(name="training", persist_result=False)
+def training(wait_s: float = 3600) -> TrainingSummary:
+    """Train, evaluate and export as params.yaml says; what is up to date stays.
+
+    Args:
+        wait_s: how long to wait for another run in the same project; 0 fails at once.
+
+    Raises:
+        ParametersError: params.yaml is not valid; nothing was started.
+        BusyError: another run went on for longer than `wait_s`.
+        StageFailedError: a stage failed; its previous outputs are back in place.
+    """
+    # `headstart serve` starts runs through Prefect, and they are to end with it.
+    if keeper := os.environ.get(KEEPER_VARIABLE):
+        bind_to(int(keeper))
+    prepare_environment()
+    show_own_lines()
+    started = time.monotonic()
+    logger = get_run_logger()
+    try:
+        enter_project()
+        load_params()
+        order = stages_in_order(declared_stages())
+        with hold_run(f"flow run {flow_run.name or 'training'}", wait_s, logger.info):
+            before = read_metrics_if_any()
+            results = tuple(run_stage(stage) for stage in order)
+            metrics = read_metrics_if_any()
+            _record(results, metrics, before)
+    except HeadstartError as error:
+        logger.error("%s", error)
+        raise
+    finally:
+        end_bars()
+    return TrainingSummary(results, metrics, before, time.monotonic() - started)
+
+
+def _record(
+    results: tuple[StageResult, ...],
+    metrics: Mapping[str, Any] | None,
+    before: Mapping[str, Any] | None,
+) -> None:
+    """Leave tables and the model card with Prefect."""
+    create_table_artifact(
+        key="training-stages",
+        table=stage_rows(results),
+        description="Each stage: ran, restored from DVC's cache, or up to date",
+    )
+    if metrics:
+        create_table_artifact(
+            key="training-metrics",
+            table=list(comparison_rows(metrics, before)),
+            description=f"Accuracy over {metrics['episodes']} episodes beside the last run's",
+        )
+    if MODEL_CARD.is_file():
+        create_markdown_artifact(key="model-card", markdown=MODEL_CARD.read_text(encoding="utf-8"))
