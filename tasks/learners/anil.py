@@ -17,6 +17,8 @@ al., Meta-Dataset, 2020, section 3 (the start at the prototypes, Proto-MAML); An
 to Train Your MAML, 2019, section 4 (a learned rate for each step).
 """
 
+from math import expm1, log
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -41,9 +43,9 @@ class Anil(nn.Module):
         self, initial_scale: float, inner_steps: int, inner_learning_rate: float, first_order: bool
     ) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.tensor(initial_scale))
+        self.scale = nn.Parameter(torch.tensor(float(initial_scale)))
         # softplus(raw) is the rate: positive whatever the outer loop does.
-        raw = torch.tensor(inner_learning_rate).expm1().log().item()
+        raw = inner_learning_rate + log(-expm1(-inner_learning_rate))
         self.raw_rates = nn.Parameter(torch.full((inner_steps,), raw))
         self.first_order = first_order
 

@@ -26,7 +26,7 @@ class Cosine(nn.Module):
 
     def __init__(self, initial_temperature: float) -> None:
         super().__init__()
-        self.temperature = nn.Parameter(torch.tensor(initial_temperature))
+        self.temperature = nn.Parameter(torch.tensor(float(initial_temperature)))
 
     def features(self, embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Embeddings at length one."""
