@@ -34,7 +34,11 @@ def closure(graph: grimp.ImportGraph, stage: str) -> set[Path]:
     """Every file of ours that `python -m tasks.STAGE` may load."""
     reached = {f"tasks.{stage}.__main__", *graph.find_descendants(f"tasks.{stage}")}
     reached |= {up for one in set(reached) for up in graph.find_upstream_modules(one)}
-    packages = {".".join(one.split(".")[:depth]) for one in reached for depth in range(1, one.count(".") + 1)}
+    packages = {
+        ".".join(one.split(".")[:depth])
+        for one in reached
+        for depth in range(1, one.count(".") + 1)
+    }
     return {module_file(one) for one in reached | packages}
 
 

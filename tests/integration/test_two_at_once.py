@@ -54,7 +54,7 @@ def test_who_does_not_want_to_wait_is_told_who_runs(toy: Toy) -> None:
     assert toy.starts() == ["first", "second", "third"]
 
 
-def test_a_flow_waits_for_a_stage_of_a_bare_dvc(toy: Toy) -> None:
+def test_a_flow_does_not_start_beside_a_stage_of_a_bare_dvc(toy: Toy) -> None:
     toy.change_source("changed")
     held = toy.hold("first")
     bare = toy.start("dvc", "repro", "first")

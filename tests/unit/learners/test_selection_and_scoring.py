@@ -11,7 +11,6 @@ from tasks.learners.cosine import Cosine
 from tasks.learners.scoring import episode_accuracies, episode_scores
 from tasks.learners.selection import validation_selector
 
-
 NOTHING = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)
 
 

@@ -1,0 +1,96 @@
+"""The files of a bundle: complete, undamaged, of the format that this version knows."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.artifacts.contract import FORMAT, GOLDEN_TOLERANCE, MANIFEST, graph_file
+from tasks.artifacts.files import read_json
+from tasks.artifacts.onnx_wire import refuse_dangers
+from tasks.errors import BundleError, DataError
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """The content of a bundle that was checked; nothing is read from disk again.
+
+    Attributes:
+        folder: where it came from.
+        manifest: what it says of itself.
+        contents: bytes of every file but the manifest, by name.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    contents: Mapping[str, bytes]
+
+
+def read_bundle_files(folder: Path) -> BundleFiles:
+    """Read a bundle and compare every file with the manifest.
+
+    The hashes show damage. They are no proof of origin: who can replace a file can replace the
+    manifest as well.
+
+    Raises:
+        BundleError: no bundle, another format, or a file missing, damaged or dangerous.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(
+            f"{folder}: no bundle here ({MANIFEST} not found); `headstart run` makes exports/bundle"
+        )
+    try:
+        manifest = read_json(path, "export")
+    except DataError as error:
+        raise BundleError(str(error)) from None
+    if manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{path}: found format {manifest.get('format')!r}, needed {FORMAT}; use the version of "
+            "headstart that wrote it, or export again"
+        )
+    _check_manifest(path, manifest)
+    contents = {
+        name: _read_file(folder, name, entry["sha256"]) for name, entry in manifest["files"].items()
+    }
+    for graph in GOLDEN_TOLERANCE:
+        if graph_file(graph) not in contents:
+            raise BundleError(f"{path}: lists no {graph_file(graph)}; export the bundle again")
+    for name, content in contents.items():
+        if name.endswith(".onnx"):
+            refuse_dangers(content, str(folder / name))
+    return BundleFiles(folder, manifest, contents)
+
+
+def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Check the parts that a reader relies on; the manifest itself has no hash."""
+    limits, files = manifest.get("limits"), manifest.get("files")
+    sound = (
+        isinstance(manifest.get("name"), str)
+        and isinstance(manifest.get("embedding_dim"), int)
+        and isinstance(manifest.get("base_classes"), list)
+        and isinstance(limits, dict)
+        and all(isinstance(limits.get(f"maximum_{one}"), int) for one in ("batch", "image_side_px"))
+        and isinstance(files, dict)
+        and all(isinstance(one, dict) and "sha256" in one for one in files.values())
+    )
+    if not sound:
+        raise BundleError(f"{path}: damaged (entries missing); copy or export the bundle again")
+
+
+def _read_file(folder: Path, name: str, expected: str) -> bytes:
+    path = folder / name
+    if Path(name).name != name:
+        raise BundleError(f"{folder / MANIFEST}: found file name {name!r}, needed a plain name")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path}: not found, but {MANIFEST} lists it; export again") from None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise BundleError(
+            f"{path}: damaged: its content differs from {MANIFEST}; copy or export the bundle again"
+        )
+    return content

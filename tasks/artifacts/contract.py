@@ -1,0 +1,139 @@
+"""What a bundle promises: its files, its graphs, and the meaning of every tensor.
+
+Names, types and meaning change only together with `FORMAT`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FORMAT = 1
+OPSET = 18
+IR_VERSION = 8
+
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+MODEL_CARD = "MODEL_CARD.md"
+
+# How far a replay may lie from golden.npz, as a share of the largest value expected. Framing
+# rounds to grey levels: on another processor a tie may fall the other way and move an embedding
+# a little. The other graphs hold no rounding.
+GOLDEN_TOLERANCE: Mapping[str, float] = {
+    "encoder": 1e-2,
+    "adapt": 1e-4,
+    "predict": 1e-4,
+    "classifier": 1e-2,
+}
+
+
+@dataclass(frozen=True)
+class TensorContract:
+    """One input or output of a graph.
+
+    Attributes:
+        name: of the tensor.
+        dtype: as NumPy calls it.
+        shape: sizes of its axes; a name stands for any size.
+        meaning: what it holds, with its range.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class GraphContract:
+    """One graph of the bundle.
+
+    Attributes:
+        purpose: what it is for.
+        inputs: in order.
+        outputs: in order.
+    """
+
+    purpose: str
+    inputs: tuple[TensorContract, ...]
+    outputs: tuple[TensorContract, ...]
+
+    def as_json(self, file: str) -> dict[str, Any]:
+        """The same as a JSON object, with the file that holds the graph."""
+        return {"file": file, **asdict(self)}
+
+
+def graph_file(name: str) -> str:
+    """The file that holds a graph."""
+    return f"{name}.onnx"
+
+
+def graph_contracts(dim: int, base_classes: int) -> dict[str, GraphContract]:
+    """The contract of every graph, by name.
+
+    Args:
+        dim: length of an embedding.
+        base_classes: how many classes the plain classifier knows.
+    """
+    images = TensorContract(
+        "images",
+        "uint8",
+        ("batch", "height", "width", 3),
+        "RGB as decoded, 0..255, of any height and width; all preprocessing is in the graph",
+    )
+    weight = TensorContract("weight", "float32", ("way", dim), "one row a class")
+    bias = TensorContract("bias", "float32", ("way",), "-inf for a class without support")
+    return {
+        "encoder": GraphContract(
+            "Turns images into embeddings.", (images,), (_embeddings("batch", dim),)
+        ),
+        "adapt": GraphContract(
+            "Learns classes from the embeddings of a few images each.",
+            (
+                _embeddings("support", dim),
+                TensorContract(
+                    "labels",
+                    "int64",
+                    ("support",),
+                    "class of each row; one that is not in classes is ignored",
+                ),
+                TensorContract("classes", "int64", ("way",), "labels to tell apart, all different"),
+            ),
+            (weight, bias),
+        ),
+        "predict": GraphContract(
+            "Tells the learned classes apart.",
+            (_embeddings("batch", dim), weight, bias),
+            (
+                TensorContract(
+                    "logits",
+                    "float32",
+                    ("batch", "way"),
+                    "scores, higher is likelier; -inf without support",
+                ),
+                TensorContract(
+                    "probabilities",
+                    "float32",
+                    ("batch", "way"),
+                    "softmax of the logits: 0 for a class without support, rows sum to 1; all 0 "
+                    "where no class has support",
+                ),
+            ),
+        ),
+        "classifier": GraphContract(
+            "The plain transfer-learning model: tells the base classes apart.",
+            (images,),
+            (
+                TensorContract(
+                    "probabilities",
+                    "float32",
+                    ("batch", base_classes),
+                    "rows sum to 1; columns in the order of base_classes in the manifest",
+                ),
+            ),
+        ),
+    }
+
+
+def _embeddings(rows: str, dim: int) -> TensorContract:
+    meaning = "one row an image, to be compared through adapt and predict only"
+    return TensorContract("embeddings", "float32", (rows, dim), meaning)

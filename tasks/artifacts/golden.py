@@ -1,0 +1,128 @@
+"""Replays the examples of a bundle: `python -m tasks.artifacts.golden FOLDER`.
+
+Stage export runs this in a process of its own, which shows that the bundle works where PyTorch is
+not installed.
+"""
+
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.artifacts.bundle import Bundle
+from tasks.artifacts.contract import GOLDEN, GOLDEN_TOLERANCE, graph_contracts
+from tasks.errors import BundleError, HeadstartError
+
+Example = Mapping[str, NDArray[Any]]
+
+
+def write_golden(path: Path, examples: Mapping[str, Sequence[Example]]) -> None:
+    """Write examples: arrays called `GRAPH.NUMBER.TENSOR`, no pickle.
+
+    Args:
+        path: the file to write.
+        examples: graph -> examples, each with all inputs and outputs of the graph by name.
+    """
+    arrays: dict[str, Any] = {
+        f"{graph}.{number}.{name}": array
+        for graph, numbered in examples.items()
+        for number, example in enumerate(numbered)
+        for name, array in example.items()
+    }
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_golden(bundle: Bundle) -> dict[str, list[dict[str, NDArray[Any]]]]:
+    """The examples of a bundle: graph -> examples, each with inputs and outputs by name.
+
+    Raises:
+        BundleError: the file cannot be read.
+    """
+    numbered: dict[str, dict[int, dict[str, NDArray[Any]]]] = {}
+    try:
+        with np.load(io.BytesIO(bundle.file(GOLDEN)), allow_pickle=False) as arrays:
+            for key in arrays:
+                graph, number, name = key.split(".")
+                numbered.setdefault(graph, {}).setdefault(int(number), {})[name] = arrays[key]
+    except (KeyError, OSError, ValueError, EOFError, BadZipFile) as error:
+        raise BundleError(f"{GOLDEN}: cannot be read ({error}); export the bundle again") from None
+    return {graph: list(examples.values()) for graph, examples in numbered.items()}
+
+
+def replay(folder: Path) -> dict[str, float]:
+    """Run every example of a bundle and compare with what it expects.
+
+    Args:
+        folder: the bundle.
+
+    Returns:
+        `GRAPH.OUTPUT` -> largest deviation, as a share of the largest value expected.
+
+    Raises:
+        BundleError: a graph has no example, or an output lies further off than its tolerance, or
+            is infinite elsewhere than expected.
+    """
+    bundle = Bundle(folder)
+    examples = read_golden(bundle)
+    worst: dict[str, float] = {}
+    contracts = graph_contracts(bundle.dim, len(bundle.manifest["base_classes"]))
+    for graph, contract in contracts.items():
+        if not examples.get(graph):
+            raise BundleError(f"{folder / GOLDEN}: no example of {graph}; export the bundle again")
+        for example in examples[graph]:
+            inputs = {tensor.name: example[tensor.name] for tensor in contract.inputs}
+            found = bundle.run(graph, inputs)
+            for tensor in contract.outputs:
+                key = f"{graph}.{tensor.name}"
+                share = deviation(found[tensor.name], example[tensor.name])
+                worst[key] = max(worst.get(key, 0.0), share)
+                if not share <= GOLDEN_TOLERANCE[graph]:
+                    raise BundleError(
+                        f"{folder / GOLDEN}: {key} differs by {share:.1e} of its largest value, "
+                        f"needed at most {GOLDEN_TOLERANCE[graph]:.0e}; do not use this bundle"
+                    )
+    return worst
+
+
+def deviation(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Largest difference, as a share of the largest finite value expected.
+
+    Returns:
+        inf where shapes, infinities or NaNs disagree.
+    """
+    if found.shape != expected.shape:
+        return float("inf")
+    finite = np.isfinite(expected)
+    if (
+        not np.array_equal(found[~finite], expected[~finite])
+        or not np.isfinite(found[finite]).all()
+    ):
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    largest = float(np.abs(expected[finite]).max())
+    return float(np.abs(found[finite] - expected[finite]).max()) / max(largest, 1e-12)
+
+
+def main() -> None:
+    """Replay the bundle named on the command line; the deviations go to stdout as JSON."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m tasks.artifacts.golden FOLDER")
+    try:
+        worst = replay(Path(sys.argv[1]))
+    except HeadstartError as error:
+        sys.exit(str(error))
+    if "torch" in sys.modules:
+        sys.exit("the bundle was replayed with torch imported, needed a process without it")
+    sys.stdout.write(json.dumps(worst) + "\n")
+
+
+if __name__ == "__main__":
+    main()

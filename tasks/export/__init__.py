@@ -1,0 +1,1 @@
+"""Stage 5: from trained models to the bundle that production gets."""

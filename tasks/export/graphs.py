@@ -1,0 +1,103 @@
+"""From a module to an ONNX graph that keeps its contract and carries nothing else."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from tasks.artifacts.contract import IR_VERSION, OPSET, GraphContract, TensorContract
+
+_NOTES = ("metadata_props", "doc_string")
+
+
+def trace(
+    module: nn.Module,
+    contract: GraphContract,
+    examples: Sequence[Tensor],
+    *,
+    name: str,
+    about: Mapping[str, str],
+) -> onnx.ModelProto:
+    """Export a module; axes that the contract names take any size.
+
+    Args:
+        module: in evaluation mode.
+        contract: names, types and shapes of inputs and outputs.
+        examples: one tensor an input; sizes of named axes must be at least 2, those of different
+            names different, or the exporter takes them for constants or for one another.
+        name: of the graph.
+        about: what the model says of itself, shown by viewers.
+
+    Returns:
+        The graph with its weights inside. Equal modules give equal bytes.
+    """
+    axes = {
+        size: Dim(size)
+        for tensor in contract.inputs
+        for size in tensor.shape
+        if isinstance(size, str)
+    }
+    shapes = tuple(
+        {axis: axes[size] for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
+        for tensor in contract.inputs
+    )
+    with warnings.catch_warnings(), torch.no_grad():
+        # It tells that two inputs share an axis, which is meant.
+        warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(examples),
+            dynamo=True,
+            # Straight to the opset wanted: converting down afterwards fails.
+            opset_version=OPSET,
+            external_data=False,
+            input_names=[tensor.name for tensor in contract.inputs],
+            output_names=[tensor.name for tensor in contract.outputs],
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return _tidy(program.model_proto, contract, name, about)
+
+
+def serialised(model: onnx.ModelProto) -> bytes:
+    """The bytes of a graph, the same whenever the graph is the same."""
+    return cast(bytes, model.SerializeToString(deterministic=True))
+
+
+def _tidy(
+    model: onnx.ModelProto, contract: GraphContract, name: str, about: Mapping[str, str]
+) -> onnx.ModelProto:
+    # The exporter notes stack traces with local paths at every node.
+    _strip(model)
+    del model.graph.value_info[:]
+    model.ir_version = IR_VERSION
+    model.graph.name = name
+    model.doc_string = model.graph.doc_string = contract.purpose
+    _describe(model.graph.input, contract.inputs)
+    _describe(model.graph.output, contract.outputs)
+    for key, text in about.items():
+        model.metadata_props.add(key=key, value=text)
+    return model
+
+
+def _strip(message: Any) -> None:
+    for field, value in message.ListFields():
+        if field.name in _NOTES:
+            message.ClearField(field.name)
+        elif hasattr(value, "ListFields"):
+            _strip(value)
+        elif field.type == field.TYPE_MESSAGE:
+            for one in value:
+                _strip(one)
+
+
+def _describe(values: Sequence[onnx.ValueInfoProto], tensors: Sequence[TensorContract]) -> None:
+    for value, tensor in zip(values, tensors, strict=True):
+        axes = ", ".join(str(size) for size in tensor.shape)
+        value.doc_string = f"{tensor.dtype} ({axes}): {tensor.meaning}"

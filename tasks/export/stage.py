@@ -1,0 +1,109 @@
+"""What stage export does: trained models -> the bundle, checked before it takes its name."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+
+from tasks.artifacts.contract import GOLDEN, MANIFEST, MODEL_CARD, GraphContract, graph_file
+from tasks.artifacts.files import complete_folder, read_json, write_json
+from tasks.artifacts.golden import write_golden
+from tasks.artifacts.image_store import MANIFEST as DATA_MANIFEST
+from tasks.artifacts.image_store import ImageStore
+from tasks.artifacts.layout import BUNDLE, METATRAINED, METRICS, PREPARED
+from tasks.artifacts.model_store import read_description
+from tasks.export.check import check_graph, replay_without_torch
+from tasks.export.examples import golden_examples
+from tasks.export.graphs import serialised, trace
+from tasks.export.manifest import describe, file_entries, model_card, model_notes
+from tasks.export.parity import measure_parity
+from tasks.export.parts import Parts, read_parts
+from tasks.export.provenance import provenance, versions
+from tasks.params import Params
+from tasks.progress import Track
+
+logger = logging.getLogger(__name__)
+
+# Sizes to trace with: all different, none 0 or 1, which the exporter takes for constants.
+_TRACED = {"batch": 3, "height": 40, "width": 53, "support": 7, "way": 4}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one core: more of them add up in another order, and leave other last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
+def export(params: Params, track: Track) -> None:
+    """Trace the graphs, write the bundle, and check it; a bundle that fails is not kept.
+
+    Raises:
+        DataError: an earlier stage left nothing, or something damaged.
+        BundleError: a graph is not what it has to be; the text holds the numbers.
+    """
+    store = ImageStore(PREPARED)
+    parts = read_parts(store)
+    learner = read_description(METATRAINED, "metatrain")["learner"]
+    metrics = read_json(METRICS, "evaluate")
+    notes = model_notes(params.export)
+    models = {
+        name: _trace(name, parts, notes)
+        for name in track(list(parts.modules()), "tracing and checking graphs")
+    }
+    parity = measure_parity(models, parts, params.seed)
+    with complete_folder(BUNDLE) as folder:
+        _write_graphs(folder, models)
+        write_golden(folder / GOLDEN, golden_examples(parts, params.seed))
+        description = describe(
+            params.export,
+            parts,
+            store,
+            learner=learner,
+            metrics=metrics,
+            parity=parity,
+            provenance=provenance(params, PREPARED / DATA_MANIFEST),
+            versions=versions(),
+        )
+        (folder / MODEL_CARD).write_text(model_card(description), encoding="utf-8")
+        write_json(folder / MANIFEST, {**description, "files": file_entries(folder)})
+        replay_without_torch(folder)
+        sizes = [entry["bytes"] for entry in file_entries(folder).values()]
+    logger.info("%s: %d files, %.1f MB", BUNDLE, len(sizes) + 1, sum(sizes) / 1e6)
+
+
+def _trace(name: str, parts: Parts, notes: Mapping[str, str]) -> onnx.ModelProto:
+    contract = parts.contracts()[name]
+    model = trace(
+        parts.modules()[name],
+        contract,
+        traced_examples(contract),
+        name=f"headstart_{name}",
+        about=notes,
+    )
+    check_graph(model, graph_file(name), contract)
+    return model
+
+
+def traced_examples(contract: GraphContract) -> list[torch.Tensor]:
+    """One tensor for each input of a graph, to trace it with."""
+    return [
+        torch.zeros(
+            [_TRACED[size] if isinstance(size, str) else size for size in tensor.shape],
+            dtype=getattr(torch, tensor.dtype),
+        )
+        for tensor in contract.inputs
+    ]
+
+
+def _write_graphs(folder: Path, models: Mapping[str, onnx.ModelProto]) -> None:
+    for name, model in models.items():
+        (folder / graph_file(name)).write_bytes(serialised(model))

@@ -1,0 +1,92 @@
+"""A project whose networks are small and untrained: what `export` reads, in no time.
+
+`tests/golden/bundle_format_1` is what stage export made of `write_project(root)` when format 1 of
+the bundle was new. It is kept, so that later code must still read it.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tasks.artifacts.image_store import ImageClass, Part, write_image_store
+from tasks.artifacts.layout import METATRAINED, METRICS, PREPARED, PRETRAINED
+from tasks.artifacts.model_store import write_model
+from tasks.backbones.build import EncoderSpec, build
+from tasks.backbones.encoder import Encoder
+from tasks.heads.classifier import build_classifier
+from tasks.learners.learner import LearnerSpec, build_learner
+
+BASE_CLASSES = 6
+SIDE_PX = 28
+WIDTHS = (4, 6, 6, 8)
+
+
+def write_project(
+    root: Path,
+    *,
+    framing: str = "ink",
+    channels: int = 1,
+    backbone: str = "conv4",
+    learner: str = "cosine",
+) -> None:
+    spec = EncoderSpec(backbone, channels, WIDTHS)
+    folders = [root / path for path in (PREPARED, PRETRAINED, METATRAINED, METRICS.parent)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    _write_store(folders[0], framing, channels)
+    classifier = {"name": "cosine", "dim": untrained(spec).width, "classes": BASE_CLASSES}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        write_model(
+            folders[1],
+            {"encoder": untrained(spec, 1), "classifier": build_classifier(**classifier)},
+            {"encoder": spec.as_json(), "classifier": classifier},
+        )
+        adapts = LearnerSpec(learner, classifier["dim"], inner_steps=3)
+        write_model(
+            folders[2],
+            {"encoder": untrained(spec, 2), "learner": build_learner(adapts)},
+            {"encoder": spec.as_json(), "learner": adapts.as_json()},
+        )
+    (root / METRICS).write_text(json.dumps(_metrics()))
+
+
+def untrained(spec: EncoderSpec, seed: int = 0) -> Encoder:
+    """With running statistics as after some training, so that embeddings are not all alike."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = build(spec)
+        batch = torch.rand(16, spec.channels, 32, 32).round()
+        for _ in range(5):
+            encoder(batch)
+    return encoder.eval()
+
+
+def _write_store(folder: Path, framing: str, channels: int) -> None:
+    images = np.full((BASE_CLASSES * 2, SIDE_PX, SIDE_PX, channels), 255, np.uint8)
+    labels = np.repeat(np.arange(BASE_CLASSES), 2)
+    parts = {
+        name: Part(
+            images,
+            labels,
+            tuple(ImageClass(f"{name} {index}", "GROUP", 2) for index in range(BASE_CLASSES)),
+        )
+        for name in ("base", "validation", "novel")
+    }
+    sizes = {"image_size_px": SIDE_PX, "channels": channels}
+    write_image_store(folder, parts, {"source": "test", "framing": framing, **sizes}, [])
+
+
+def _metrics() -> dict[str, object]:
+    starts = {"random": 0.5, "transfer": 0.8, "meta": 0.9}
+    result = {
+        "domain": "novel",
+        "way": 5,
+        "shot": 1,
+        "accuracy": starts,
+        "interval95": dict.fromkeys(starts, 0.01),
+        "gain": {"meta_over_transfer": {"mean": 0.1, "interval95": 0.01}},
+    }
+    return {"format": 1, "episodes": 1000, "queries": 15, "results": {"novel_5way_1shot": result}}

@@ -1,0 +1,143 @@
+"""Graphs against the modules they come from, on sizes, ways and shots other than traced."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from tasks.artifacts.contract import GraphContract, TensorContract, graph_contracts
+from tasks.backbones.build import EncoderSpec
+from tasks.export.check import check_graph
+from tasks.export.graphs import serialised, trace
+from tasks.export.modules import Adapt, ImageEncoder, Predict
+from tasks.export.samples import IMAGE_SIZES, SHOTS, drawings, support_set
+from tasks.export.stage import traced_examples
+from tasks.framing import Framing
+from tasks.learners.learner import LearnerSpec, as_learner, build_learner
+from tests.small_project import untrained
+
+DIM = 8
+SIZES = ((1, 28, 28), (4, 37, 53), (1, 130, 61), (2, 1, 1), (3, 5, 200))
+LEARNERS = {
+    "cosine": LearnerSpec("cosine", DIM),
+    "anil": LearnerSpec("anil", DIM, inner_steps=3, inner_learning_rate=2.0),
+    "anil of first order": LearnerSpec("anil", DIM, inner_steps=2, first_order=True),
+    "anil without steps": LearnerSpec("anil", DIM, inner_steps=0),
+}
+
+
+def exported(name: str, module: nn.Module, dim: int) -> onnx.ModelProto:
+    contract = graph_contracts(dim, 3)[name]
+    examples = traced_examples(contract)
+    model = trace(module, contract, examples, name=name, about={"about": "a test"})
+    check_graph(model, f"{name}.onnx", contract)
+    return model
+
+
+def run(model: onnx.ModelProto, *inputs: torch.Tensor) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(serialised(model))
+    names = [value.name for value in model.graph.input]
+    return session.run(None, {key: one.numpy() for key, one in zip(names, inputs, strict=True)})
+
+
+def learner(name: str) -> nn.Module:
+    return build_learner(LEARNERS[name]).eval()
+
+
+@pytest.mark.parametrize(
+    ("framing", "channels", "side_px"),
+    [
+        ("ink", 1, 28),
+        ("crop", 3, 33),
+        pytest.param("ink", 3, 31, marks=pytest.mark.slow),
+        pytest.param("crop", 1, 28, marks=pytest.mark.slow),
+    ],
+)
+@torch.no_grad()
+def test_framing_in_a_graph_is_pytorchs_within_one_grey_level(
+    framing: str, channels: int, side_px: int
+) -> None:
+    module = Framing(framing, side_px, channels)
+    framed = TensorContract("framed", "uint8", ("batch", side_px, side_px, channels), "framed")
+    contract = GraphContract("Frames.", graph_contracts(1, 1)["encoder"].inputs, (framed,))
+    model = trace(module, contract, traced_examples(contract), name="framing", about={})
+    check_graph(model, "framing.onnx", contract)
+    for size in (*SIZES, *IMAGE_SIZES):
+        images = torch.from_numpy(drawings(3, *size))
+        (found,) = run(model, images)
+        levels = np.abs(found.astype(int) - module(images).numpy())
+        assert levels.max() <= 1 and (levels > 0).mean() <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("framing", "channels", "backbone", "side_px"),
+    [
+        pytest.param("ink", 1, "conv4", 28, marks=pytest.mark.slow),
+        pytest.param("crop", 3, "conv4", 33, marks=pytest.mark.slow),
+        pytest.param("ink", 1, "resnet18", 28, marks=pytest.mark.slow),
+    ],
+)
+@torch.no_grad()
+def test_an_encoder_gives_pytorchs_embeddings_for_images_of_any_size(
+    framing: str, channels: int, backbone: str, side_px: int
+) -> None:
+    encoder = untrained(EncoderSpec(backbone, channels, (4, 6, 6, DIM)))
+    module = ImageEncoder(Framing(framing, side_px, channels), encoder)
+    model = exported("encoder", module, encoder.width)
+    for size in SIZES:
+        images = torch.from_numpy(drawings(3, *size))
+        (found,) = run(model, images)
+        expected = module(images).numpy()
+        # A grey level may fall the other way where a value lies half-way; see notes in parity.py.
+        np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
+        assert found.shape == (size[0], encoder.width)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cosine",
+        "anil",
+        pytest.param("anil of first order", marks=pytest.mark.slow),
+        pytest.param("anil without steps", marks=pytest.mark.slow),
+    ],
+)
+@torch.no_grad()
+def test_adapt_and_predict_give_pytorchs_rule_and_scores(name: str) -> None:
+    adapt, predict = Adapt(learner(name)), Predict(learner(name))
+    adapting, predicting = exported("adapt", adapt, DIM), exported("predict", predict, DIM)
+    for shots in SHOTS:
+        support = support_set(5, DIM, shots)
+        expected = adapt(*support)
+        for one, other in zip(run(adapting, *support), expected, strict=True):
+            np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+        query = torch.from_numpy(np.random.default_rng(1).normal(size=(6, DIM)).astype(np.float32))
+        for one, other in zip(
+            run(predicting, query, *expected), predict(query, *expected), strict=True
+        ):
+            np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
+            assert not np.isnan(one).any()
+
+
+@torch.no_grad()
+def test_probabilities_are_the_softmax_of_the_logits() -> None:
+    rule = as_learner(learner("cosine")).adapt(*support_set(5, DIM, (3, 2, 4)))
+    logits, probabilities = Predict(learner("cosine"))(torch.randn(9, DIM), *rule)
+    torch.testing.assert_close(probabilities, logits.softmax(dim=-1))
+
+
+def test_a_graph_explains_itself_and_tells_nothing_of_where_it_was_made() -> None:
+    model = exported("adapt", Adapt(learner("anil")), DIM)
+    assert [value.doc_string for value in model.graph.output] == [
+        "float32 (way, 8): one row a class",
+        "float32 (way): -inf for a class without support",
+    ]
+    assert model.doc_string == "Learns classes from the embeddings of a few images each."
+    assert {entry.key: entry.value for entry in model.metadata_props} == {"about": "a test"}
+    assert (model.ir_version, [one.version for one in model.opset_import]) == (8, [18])
+    content = serialised(model)
+    for trace_of_home in (b".py", b"/home", b"File ", b"site-packages", b"forward", b"aten"):
+        assert trace_of_home not in content
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
