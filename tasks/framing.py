@@ -70,8 +70,8 @@ class Framing(nn.Module):
         scale = torch.maximum(bottom - top, right - left) / inner_px
         rows = self._ink_weights((top + bottom) / 2, scale, grey.shape[1])
         columns = self._ink_weights((left + right) / 2, scale, grey.shape[2])
-        narrow = torch.round(ink @ columns.transpose(1, 2))
-        return 255 - torch.round(rows @ narrow)[:, None].expand(-1, self.channels, -1, -1)
+        narrow = _whole_levels(ink @ columns.transpose(1, 2))
+        return 255 - _whole_levels(rows @ narrow)[:, None].expand(-1, self.channels, -1, -1)
 
     def _ink_weights(self, middle: Tensor, scale: Tensor, pixels: int) -> Tensor:
         centres, reach = self._centres(middle, scale)
@@ -86,8 +86,8 @@ class Framing(nn.Module):
             self._crop_weights(side, shorter, pixels)
             for side, pixels in ((height, images.shape[2]), (width, images.shape[3]))
         )
-        narrow = torch.round(images @ columns.transpose(1, 2))
-        return torch.round(rows @ narrow)
+        narrow = _whole_levels(images @ columns.transpose(1, 2))
+        return _whole_levels(rows @ narrow)
 
     def _crop_weights(self, side: Tensor, shorter: Tensor, pixels: int) -> Tensor:
         # torchvision's Resize truncates the longer side, its CenterCrop rounds half to even.
@@ -146,6 +146,11 @@ def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
     first = torch.where(empty, positions[:, 0], first)
     last = torch.where(empty, positions[:, -1], last)
     return first, last + 1
+
+
+def _whole_levels(values: Tensor) -> Tensor:
+    """Rounded to grey levels, halves up as Pillow does; `torch.round` would take them to even."""
+    return torch.floor(values + 0.5)
 
 
 def _resampling(centres: Tensor, reach: Tensor, pixels: int) -> Tensor:

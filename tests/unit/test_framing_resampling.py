@@ -32,15 +32,14 @@ def test_a_crop_is_torchvisions_resize_and_centre_crop_within_one_grey_level(
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 17), (9, 11), (8, 8), (13, 40)])
-def test_an_enlarged_crop_differs_where_values_lie_half_way(height: int, width: int) -> None:
-    # Enlarging by simple fractions makes many exact halves: Pillow rounds them up, torch to even,
-    # in two passes.
+def test_an_enlarged_crop_is_within_one_grey_level_too(height: int, width: int) -> None:
+    # Enlarging by simple fractions makes many exact halves, which float32 may miss by a hair.
     image = noise(height, width)
     reference = v2.Compose([v2.Resize(28, antialias=True), v2.CenterCrop(28)])
     expected = np.asarray(reference(Image.fromarray(image))).astype(int)
-    difference = np.abs(Framing("crop", 28, 3)(torch.from_numpy(image)[None])[0] - expected)
-    assert difference.max() <= 2
-    assert (difference > 1).float().mean() < 0.001
+    found = Framing("crop", 28, 3)(torch.from_numpy(image)[None])[0].numpy()
+    assert np.abs(found - expected).max() <= 1
+    assert (found != expected).mean() < 0.06
 
 
 @pytest.mark.parametrize(("top", "left", "tall", "wide"), [(40, 50, 31, 17), (60, 40, 9, 45)])
