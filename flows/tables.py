@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from flows.repro import StageResult
@@ -42,11 +43,12 @@ def read_metrics_if_any(path: Path = METRICS) -> dict[str, Any] | None:
 def metrics_table(metrics: Mapping[str, Any]) -> Table:
     """Accuracy in percent with its 95 % interval: a row a protocol, a column a start."""
     table = Table(
-        title=f"Accuracy in % on unseen classes, 95 % intervals, {metrics['episodes']} episodes"
+        title=f"Accuracy in % on unseen classes, 95 % intervals, {metrics['episodes']} episodes",
+        box=SIMPLE,
     )
-    table.add_column("episodes of")
-    for start in (*STARTS, "meta over transfer"):
-        table.add_column(start, justify="right")
+    table.add_column("episodes of", no_wrap=True)
+    for title in ("random start", "transfer", "with meta", "meta gain"):
+        table.add_column(title, justify="right", no_wrap=True)
     for result in metrics["results"].values():
         table.add_row(
             _protocol(result),
@@ -58,7 +60,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
 
 def stages_table(stages: Iterable[StageResult]) -> Table:
     """What was done for each stage, and how long it took."""
-    table = Table(title="Stages")
+    table = Table(title="Stages", box=SIMPLE)
     for name, side in (("stage", "left"), ("state", "left"), ("seconds", "right")):
         table.add_column(name, justify="right" if side == "right" else "left")
     for result in stages:

@@ -1,0 +1,1 @@
+"""The five stages and the ideas they share. Knows neither Prefect nor DVC."""
