@@ -101,9 +101,9 @@ def _protocol(result: Mapping[str, Any]) -> str:
 def _accuracy(result: Mapping[str, Any], start: str) -> str:
     if start not in result["accuracy"]:
         return "-"
-    return f"{100 * result['accuracy'][start]:.2f} ± {100 * result['interval95'][start]:.2f}"
+    return f"{100 * result['accuracy'][start]:.2f} ±{100 * result['interval95'][start]:.2f}"
 
 
 def _gain(result: Mapping[str, Any]) -> str:
     gain = result.get("gain", {}).get("meta_over_transfer")
-    return f"{100 * gain['mean']:+.2f} ± {100 * gain['interval95']:.2f}" if gain else "-"
+    return f"{100 * gain['mean']:+.2f} ±{100 * gain['interval95']:.2f}" if gain else "-"

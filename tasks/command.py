@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import errno
+import importlib
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from tasks.errors import HeadstartError
 from tasks.inputs import check_unmoved, take_inputs
@@ -29,13 +31,15 @@ WRITE_FAULTS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.ERO
 Work = Callable[[Params, Track], None]
 
 
-def stage_command(stage: str, work: Work, summary: str) -> None:
+def stage_command(stage: str, summary: str, work: Work | None = None) -> None:
     """Run one stage as a command, and end the process with its exit code.
 
     Args:
         stage: the stage's name in dvc.yaml.
-        work: does the stage's work, given all params and the way to show progress.
         summary: what `--help` says.
+        work: does the stage's work, given all params and the way to show progress. None takes the
+            function `STAGE` of `tasks.STAGE.stage`, imported once the process is tied to its
+            parent, holds the lock and has taken down its inputs: torch alone takes seconds.
 
     Raises:
         SystemExit: always; 0 when the work is done, else the exit code of the fault.
@@ -52,14 +56,14 @@ def stage_command(stage: str, work: Work, summary: str) -> None:
     sys.exit(code)
 
 
-def _run(stage: str, work: Work, track: Track) -> int:
+def _run(stage: str, work: Work | None, track: Track) -> int:
     started = time.monotonic()
     try:
         with join_run(f"python -m tasks.{stage}"):
             _mark(state="running")
             load_params()  # a typo is told before large inputs are hashed
             inputs = take_inputs(stage)
-            work(load_params(), track)
+            (work or _work_of(stage))(load_params(), track)
             check_unmoved(inputs)
     except HeadstartError as error:
         return _fail(stage, str(error), error.exit_code)
@@ -77,6 +81,10 @@ def _run(stage: str, work: Work, track: Track) -> int:
     logger.info("done in %.0f s", time.monotonic() - started)
     _mark(state="done")
     return 0
+
+
+def _work_of(stage: str) -> Work:
+    return cast(Work, getattr(importlib.import_module(f"tasks.{stage}.stage"), stage))
 
 
 def _tell_machine_fault(error: Exception) -> str | None:

@@ -57,11 +57,16 @@ def schedule(
     """
     if name == "cosine":
         return CosineAnnealingLR(over, T_max=total_steps)
-    if name == "one_cycle":
+    if name == "one_cycle" and total_steps > 1:
         highest = [group["lr"] for group in over.param_groups]
         # cycle_momentum off: AdamW's first beta is not a momentum to be traded for rate.
         return OneCycleLR(
-            over, highest, total_steps=total_steps, pct_start=WARM_UP_SHARE, cycle_momentum=False
+            over,
+            highest,
+            total_steps=total_steps,
+            # At least a step and a half, or PyTorch divides by a warm-up of no length.
+            pct_start=max(WARM_UP_SHARE, 1.5 / total_steps),
+            cycle_momentum=False,
         )
     if name == "exponential":
         return ExponentialLR(over, gamma=decay_per_step)

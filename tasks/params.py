@@ -1,6 +1,7 @@
 """The frozen mirror of `params.yaml`: one class a stage, nothing unknown, nothing impossible."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -230,6 +231,17 @@ class Params(Section):
         ]
 
 
+class _Yaml12Loader(yaml.SafeLoader):
+    """Reads `1e-3` as the number it is, as DVC does; YAML 1.1 takes it for text."""
+
+
+_Yaml12Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check a params file.
 
@@ -241,7 +253,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
             allowed; the text names file, key, value and what is allowed, a line a fault.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _Yaml12Loader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise ParametersError(
             f"{path}: not found; run from the project's root, or name the file"

@@ -79,9 +79,10 @@ def join_run(command: str) -> Iterator[None]:
     Raises:
         BusyError: a run that this process does not belong to holds the project.
     """
-    token = os.environ.get(TOKEN_VARIABLE)
-    holder = _read_note()
-    if token and holder and holder.token == token:
+    if token := os.environ.get(TOKEN_VARIABLE):
+        holder = current_holder()
+        if holder is None or holder.token != token:
+            raise BusyError("the run that started this process is gone; start another")
         yield
         return
     with hold_run(command):

@@ -68,15 +68,19 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     limits, files = manifest.get("limits"), manifest.get("files")
     sound = (
         isinstance(manifest.get("name"), str)
-        and isinstance(manifest.get("embedding_dim"), int)
+        and _is_count(manifest.get("embedding_dim"))
         and isinstance(manifest.get("base_classes"), list)
         and isinstance(limits, dict)
-        and all(isinstance(limits.get(f"maximum_{one}"), int) for one in ("batch", "image_side_px"))
+        and all(_is_count(limits.get(f"maximum_{one}")) for one in ("batch", "image_side_px"))
         and isinstance(files, dict)
         and all(isinstance(one, dict) and "sha256" in one for one in files.values())
     )
     if not sound:
         raise BundleError(f"{path}: damaged (entries missing); copy or export the bundle again")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _read_file(folder: Path, name: str, expected: str) -> bytes:

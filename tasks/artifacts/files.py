@@ -27,8 +27,11 @@ def complete_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     replaced = path.with_name(f".{path.name}.replaced")
+    if replaced.exists() and not path.exists():
+        replaced.rename(path)  # killed between the two renames below
     for remains in (partial, replaced):
-        shutil.rmtree(remains, ignore_errors=True)
+        if remains.exists():
+            shutil.rmtree(remains)
     partial.mkdir()
     try:
         yield partial

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tasks.artifacts.bundle import Bundle
 from tasks.artifacts.contract import GOLDEN, GOLDEN_TOLERANCE, graph_contracts
 from tasks.errors import BundleError, HeadstartError
+from tasks.lifeline import bind_to_parent
 
 Example = Mapping[str, NDArray[Any]]
 
@@ -113,6 +114,7 @@ def deviation(found: NDArray[Any], expected: NDArray[Any]) -> float:
 
 def main() -> None:
     """Replay the bundle named on the command line; the deviations go to stdout as JSON."""
+    bind_to_parent()
     if len(sys.argv) != 2:
         sys.exit("usage: python -m tasks.artifacts.golden FOLDER")
     try:

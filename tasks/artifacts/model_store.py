@@ -11,6 +11,7 @@ from torch import nn
 from tasks.artifacts.files import read_json, write_json
 from tasks.errors import DataError
 
+FORMAT = 1
 DESCRIPTION = "model.json"
 
 
@@ -27,16 +28,23 @@ def write_model(
     for name, module in modules.items():
         tensors = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
         save_file(tensors, folder / f"{name}.safetensors")
-    write_json(folder / DESCRIPTION, description)
+    write_json(folder / DESCRIPTION, {"format": FORMAT, **description})
 
 
 def read_description(folder: Path, made_by: str) -> dict[str, Any]:
     """Read `model.json`.
 
     Raises:
-        DataError: it is missing or damaged; the text names the stage that makes it.
+        DataError: it is missing, damaged or of another format; the text names the stage that
+            makes it.
     """
-    return read_json(folder / DESCRIPTION, made_by)
+    description = read_json(folder / DESCRIPTION, made_by)
+    if description.get("format") != FORMAT:
+        raise DataError(
+            f"{folder / DESCRIPTION}: found format {description.get('format')}, needed {FORMAT}; "
+            f"run stage {made_by} again"
+        )
+    return description
 
 
 def read_weights(module: nn.Module, path: Path, made_by: str) -> None:

@@ -63,7 +63,7 @@ class Augmentation:
         grid = grid + self._elastic(ink, generator)
         ink = F.grid_sample(ink, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         ink = self._blurred(self._thickness(ink, generator), generator)
-        flipped = _uniform(generator, len(ink), 0, 1) < self.polarity_probability
+        flipped = _uniform(generator, len(ink), 0.0, 1.0) < self.polarity_probability
         return torch.where(flipped[:, None, None, None], ink, 1 - ink)
 
     def _affine(self, batch: int, generator: torch.Generator) -> Tensor:
@@ -90,16 +90,16 @@ class Augmentation:
     def _thickness(self, ink: Tensor, generator: torch.Generator) -> Tensor:
         """Blend with the strokes one pixel thicker or thinner, by a random share."""
         batch = len(ink)
-        chosen = _uniform(generator, batch, 0, 1) < self.thickness_probability
-        share = (_uniform(generator, batch, 0, 1) * chosen)[:, None, None, None]
+        chosen = _uniform(generator, batch, 0.0, 1.0) < self.thickness_probability
+        share = (_uniform(generator, batch, 0.0, 1.0) * chosen)[:, None, None, None]
         thicker = F.max_pool2d(ink, 3, stride=1, padding=1)
         thinner = -F.max_pool2d(-ink, 3, stride=1, padding=1)
-        grows = (_uniform(generator, batch, 0, 1) < 0.5)[:, None, None, None]
+        grows = (_uniform(generator, batch, 0.0, 1.0) < 0.5)[:, None, None, None]
         return torch.lerp(ink, torch.where(grows, thicker, thinner), share)
 
     def _blurred(self, ink: Tensor, generator: torch.Generator) -> Tensor:
         """Shrink to a random side, the same for the whole batch, and enlarge again."""
-        chosen = _uniform(generator, len(ink), 0, 1) < self.blur_probability
+        chosen = _uniform(generator, len(ink), 0.0, 1.0) < self.blur_probability
         side = ink.shape[-1]
         low, high = round(side * _COARSEST), round(side * _FINEST)
         coarse_side = int(torch.randint(low, high + 1, (), generator=generator))

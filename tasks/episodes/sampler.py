@@ -107,7 +107,7 @@ class Pool:
 
 
 def _keys(key: int, numbers: NDArray[np.int64], width: int) -> NDArray[np.uint64]:
-    """Random 64-bit keys `(number, width)`: SplitMix64 of a counter that is never shared.
+    """Random 64-bit keys `(number, width)`: SplitMix64 of counters that start at random places.
 
     Source: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014, figure 14.
     """

@@ -1,7 +1,6 @@
 """Runs stage evaluate: `python -m tasks.evaluate`."""
 
 from tasks.command import stage_command
-from tasks.evaluate.stage import evaluate
 
 if __name__ == "__main__":
-    stage_command("evaluate", evaluate, "Measure random start, transfer and meta on novel classes.")
+    stage_command("evaluate", "Measure random start, transfer and meta on novel classes.")

@@ -9,8 +9,7 @@ from torch import nn
 from tasks.artifacts.model_store import read_description
 from tasks.backbones.build import EncoderSpec, build, read_encoder
 from tasks.backbones.encoder import Encoder
-from tasks.learners.cosine import Cosine
-from tasks.learners.learner import read_learner
+from tasks.learners.learner import LearnerSpec, build_learner, read_learner
 from tasks.randomness import entropy
 
 TITLES = {"random": "random start", "transfer": "transfer alone", "meta": "transfer + meta"}
@@ -33,8 +32,8 @@ class Arm:
 def arms(pretrained: Path, metatrained: Path, seed: int) -> dict[str, Arm]:
     """The arms by name, in the order of `TITLES`.
 
-    Random start and transfer alone compare prototypes by cosine, which has nothing to learn: a
-    temperature changes no prediction.
+    All of them adapt by the same kind of learner. Random start and transfer alone have it as it is
+    before meta-training, so that what meta is ahead of transfer is what meta-training added.
 
     Args:
         pretrained: what stage pretrain wrote.
@@ -48,9 +47,9 @@ def arms(pretrained: Path, metatrained: Path, seed: int) -> dict[str, Arm]:
     with torch.random.fork_rng():
         torch.manual_seed(entropy(seed, "evaluate", "random start") % 2**63)
         untrained = build(spec)
-    prototypes = Cosine(initial_temperature=10.0)
+    unlearned = build_learner(LearnerSpec(**read_description(metatrained, "metatrain")["learner"]))
     return {
-        "random": Arm(untrained, prototypes),
-        "transfer": Arm(read_encoder(pretrained, "pretrain"), prototypes),
+        "random": Arm(untrained, unlearned),
+        "transfer": Arm(read_encoder(pretrained, "pretrain"), unlearned),
         "meta": Arm(read_encoder(metatrained, "metatrain"), read_learner(metatrained, "metatrain")),
     }

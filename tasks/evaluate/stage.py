@@ -64,9 +64,7 @@ def evaluate(params: Params, track: Track) -> None:
     )
     with complete_folder(EVALUATED) as folder:
         write_json(folder / METRICS.name, metrics)
-        write_csv(
-            folder / "accuracy.csv", _rows(metrics), ["episodes", "arm", "accuracy", "interval95"]
-        )
+        write_csv(folder / "accuracy.csv", _rows(metrics), ["measured", "accuracy", "interval95"])
         (folder / REPORT.name).write_text(report, encoding="utf-8")
 
 
@@ -83,8 +81,7 @@ def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """`accuracy.csv`, what `dvc plots` draws: a row for each protocol and arm."""
     return [
         {
-            "episodes": key,
-            "arm": arm,
+            "measured": f"{key} {arm}",
             "accuracy": result["accuracy"][arm],
             "interval95": result["interval95"][arm],
         }
@@ -136,14 +133,19 @@ def _trainings() -> list[Training]:
             METATRAINED,
             "step",
             metatrained["best_step"],
-            f"Learner {metatrained['learner']['name']}; step {metatrained['best_step']} was kept "
-            "(0 is the pretrained backbone as it came).",
+            f"Learner {metatrained['learner']['name']}; {_kept(metatrained['best_step'])}.",
         ),
     )
     return [
         Training(title, sentence, _curve(folder, unit, kept))
         for title, folder, unit, kept, sentence in told
     ]
+
+
+def _kept(step: int) -> str:
+    if step == 0:
+        return "no step was better than the pretrained backbone as it came, so that was kept"
+    return f"step {step} was kept (0 is the pretrained backbone as it came)"
 
 
 def _curve(folder: Path, unit: str, kept: int) -> Picture:

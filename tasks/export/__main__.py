@@ -3,6 +3,4 @@
 from tasks.command import stage_command
 
 if __name__ == "__main__":
-    from tasks.export.stage import export
-
-    stage_command("export", export, "Write the bundle of ONNX graphs, and check it.")
+    stage_command("export", "Write the bundle of ONNX graphs, and check it.")

@@ -100,7 +100,7 @@ def model_card(description: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, from values that this project wrote
     )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    environment.filters["percent"] = lambda share: f"{100 * share:.2f}"
     return environment.get_template("model_card.md.j2").render(description)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from tasks.learners.anil import Anil
 from tasks.learners.cosine import Cosine
 
 
+@runtime_checkable
 class Learner(Protocol):
     """Adapts to support embeddings by choosing a linear rule over features.
 

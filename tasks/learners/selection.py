@@ -73,6 +73,8 @@ def validation_selector(
 ) -> Selector:
     """A selector over seeded episodes of the validation classes, their images varied once.
 
+    Pretrain and metatrain draw from the same streams, so their accuracies can be compared.
+
     Varied as in training, because that is where states differ: as they are in the store, the
     images of a clean source are told apart by every later epoch alike.
 

@@ -52,7 +52,6 @@ def metatrain(params: Params, track: Track) -> None:
     selector.restore(encoder, learner)
     logger.info("kept step %d of %d", selector.best_at, section.steps)
     description = {
-        "format": 1,
         "encoder": read_description(PRETRAINED, "pretrain")["encoder"],
         "learner": spec.as_json(),
         "best_step": selector.best_at,

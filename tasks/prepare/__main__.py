@@ -2,8 +2,6 @@
 
 from tasks.command import stage_command
 
-# Rendering workers import this module anew; the guard and the late import keep them light.
+# Rendering workers import this module anew, and must not start a stage.
 if __name__ == "__main__":
-    from tasks.prepare.stage import prepare
-
-    stage_command("prepare", prepare, "Turn the source of images into the image store.")
+    stage_command("prepare", "Turn the source of images into the image store.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.artifacts.image_store import Rejected
 from tasks.errors import DataError
@@ -13,6 +14,7 @@ from tasks.sources import glyphs, typefaces
 from tasks.sources.typefaces import Letter
 
 LOOKS_SIDE_PX = 28  # letters are compared at this size, whatever size the store has
+LOOKS_TYPEFACES = 4  # and by their mean over so many typefaces
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ def split_by_script(
 ) -> ScriptSplits:
     """Choose visually distinct letters, whole scripts to a split.
 
-    Of letters that look alike the first stays, in the order of the splits and scripts given: base
-    before novel, so that no novel class looks like one that was trained on.
+    Of letters that look alike, averaged over several typefaces, the first stays, in the order of
+    the splits and scripts given: base before novel, so that no novel class looks like one that was
+    trained on.
 
     Args:
         fonts: folder with the typefaces.
@@ -46,27 +49,55 @@ def split_by_script(
         DataError: a font is missing, or a script has no letter that enough typefaces draw.
     """
     candidates = typefaces.letters(fonts, minimum_typefaces)
-    found = {letter.script for letter in candidates}
-    ordered, split_of = [], {}
-    for split, names in scripts.items():
-        for script in names:
-            if script not in found:
-                raise DataError(
-                    f"prepare.{split}_scripts: script {script} has no letter that "
-                    f"{minimum_typefaces} typefaces draw; there are {', '.join(sorted(found))}"
-                )
-            split_of[script] = split
-            ordered += [letter for letter in candidates if letter.script == script]
-    framed = frame_grey(Framing("ink", LOOKS_SIDE_PX, 1), glyphs.render_plain(ordered, fonts))
-    looks = (glyphs.PAPER - framed.reshape(len(ordered), -1)).astype(np.float32)
-    kept = set(glyphs.distinct(looks, maximum_similarity).tolist())
-    letters: dict[str, list[Letter]] = {split: [] for split in scripts}
-    for index in sorted(kept):
-        letters[split_of[ordered[index].script]].append(ordered[index])
-    reason = f"looks like an earlier letter (cosine at least {maximum_similarity})"
-    rejected = [
-        Rejected(letter.name, f"U+{letter.codepoint:04X}", reason)
-        for index, letter in enumerate(ordered)
-        if index not in kept
+    split_of = {script: split for split, names in scripts.items() for script in names}
+    _check_known(split_of, candidates, minimum_typefaces)
+    rejected = {
+        letter: f"its name holds the script of another split ({foreign})"
+        for letter in candidates
+        if letter.script in split_of and (foreign := _foreign_script(letter, split_of))
+    }
+    ordered = [
+        letter
+        for script in split_of
+        for letter in candidates
+        if letter.script == script and letter not in rejected
     ]
-    return ScriptSplits(letters, rejected)
+    kept = set(glyphs.distinct(_looks(ordered, fonts), maximum_similarity).tolist())
+    letters: dict[str, list[Letter]] = {split: [] for split in scripts}
+    for index, letter in enumerate(ordered):
+        if index in kept:
+            letters[split_of[letter.script]].append(letter)
+        else:
+            similar = f"looks like an earlier letter (cosine at least {maximum_similarity})"
+            rejected[letter] = similar
+    return ScriptSplits(
+        letters,
+        [Rejected(one.name, f"U+{one.codepoint:04X}", why) for one, why in rejected.items()],
+    )
+
+
+def _check_known(split_of: Mapping[str, str], letters: Sequence[Letter], typefaces: int) -> None:
+    found = {letter.script for letter in letters}
+    for script, split in split_of.items():
+        if script not in found:
+            raise DataError(
+                f"prepare.{split}_scripts: script {script} has no letter that {typefaces} "
+                f"typefaces draw; there are {', '.join(sorted(found))}"
+            )
+
+
+def _foreign_script(letter: Letter, split_of: Mapping[str, str]) -> str | None:
+    """A script of another split in the letter's name, such as LATIN SMALL LETTER GREEK ..."""
+    words = letter.name.split()
+    own = split_of[letter.script]
+    return next((word for word in words if split_of.get(word, own) != own), None)
+
+
+def _looks(letters: Sequence[Letter], fonts: Path) -> NDArray[np.float32]:
+    """Mean ink of each letter over several typefaces, framed, `(letter, pixels)`; 0 is paper."""
+    framing = Framing("ink", LOOKS_SIDE_PX, 1)
+    looks = np.zeros((len(letters), LOOKS_SIDE_PX**2), np.float32)
+    for face in range(LOOKS_TYPEFACES):
+        framed = frame_grey(framing, glyphs.render_plain(letters, fonts, face))
+        looks += (glyphs.PAPER - framed.reshape(len(letters), -1)) / LOOKS_TYPEFACES
+    return looks

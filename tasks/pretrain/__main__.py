@@ -1,7 +1,6 @@
 """Runs stage pretrain: `python -m tasks.pretrain`."""
 
 from tasks.command import stage_command
-from tasks.pretrain.stage import pretrain
 
 if __name__ == "__main__":
-    stage_command("pretrain", pretrain, "Train a backbone and a classifier on the base classes.")
+    stage_command("pretrain", "Train a backbone and a classifier on the base classes.")

@@ -50,7 +50,6 @@ def pretrain(params: Params, track: Track) -> None:
     selector.restore(encoder, classifier)
     logger.info("kept epoch %d of %d", selector.best_at, section.epochs)
     description = {
-        "format": 1,
         "encoder": spec.as_json(),
         "classifier": {
             "name": section.classifier,

@@ -51,8 +51,13 @@ def render(letter: Letter, fonts: Path, seed: int, samples: int) -> NDArray[np.u
     return images
 
 
-def render_plain(letters: Sequence[Letter], fonts: Path) -> NDArray[np.uint8]:
-    """Draw every letter once, undistorted, in the first typeface that has it.
+def render_plain(letters: Sequence[Letter], fonts: Path, face: int) -> NDArray[np.uint8]:
+    """Draw every letter once, undistorted.
+
+    Args:
+        letters: what to draw.
+        fonts: the folder with the typefaces.
+        face: which of a letter's typefaces; past the last one it begins anew.
 
     Returns:
         Grey images `(letters, CANVAS_PX, CANVAS_PX)`, 0..255, for comparing letters by looks.
@@ -62,7 +67,8 @@ def render_plain(letters: Sequence[Letter], fonts: Path) -> NDArray[np.uint8]:
     """
     images = np.empty((len(letters), CANVAS_PX, CANVAS_PX), np.uint8)
     for index, letter in enumerate(letters):
-        images[index] = np.asarray(_drawn(letter, fonts / letter.typefaces[0]))
+        file = letter.typefaces[face % len(letter.typefaces)]
+        images[index] = np.asarray(_drawn(letter, fonts / file))
     return images
 
 

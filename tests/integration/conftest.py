@@ -211,7 +211,7 @@ def project_environment(folder: Path) -> dict[str, str]:
 
 
 def checkout(folder: Path, server: Server) -> Toy:
-    """The real project as it stands here, in a repository of its own; few letters, tiny networks."""
+    """The real project as it stands here, in a repository of its own, on few letters."""
     folder.mkdir()
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],

@@ -35,4 +35,4 @@ def work(params: Params, track: Track) -> None:
     Path("outs", stage).write_text(f"{text}{stage} {params.seed} {params.export.name}\n")
 
 
-stage_command(stage, work, f"The toy stage {stage}.")
+stage_command(stage, f"The toy stage {stage}.", work)

@@ -18,7 +18,7 @@ def work(params, track):
         pass
     {body}
 
-stage_command("toy", work, "Counts.")
+stage_command("toy", "Counts.", work)
 """
 
 

@@ -96,6 +96,13 @@ def test_more_ways_than_novel_classes_are_refused_with_how_many_there_are() -> N
     assert "protocols[0]" not in str(told.value)
 
 
+@pytest.mark.parametrize("text", ["1e-3", "1.5e-3", "2E-4", "+1e-3"])
+def test_numbers_may_be_written_with_an_exponent_alone(tmp_path: Path, text: str) -> None:
+    content = COMMITTED.read_text().replace("  learning_rate: 0.003", f"  learning_rate: {text}")
+    (tmp_path / "params.yaml").write_text(content)
+    assert load_params(tmp_path / "params.yaml").pretrain.learning_rate == float(text)
+
+
 def test_params_cannot_be_changed_once_read() -> None:
     params = load_params(COMMITTED)
     with pytest.raises(Exception, match="frozen"):

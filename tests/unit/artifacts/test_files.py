@@ -37,6 +37,14 @@ def test_a_new_folder_replaces_the_old_one_and_what_a_killed_writer_left(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_folder_whose_writer_was_killed_between_two_renames_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / ".out.replaced").mkdir()
+    (tmp_path / ".out.replaced" / "a").write_text("old")
+    with pytest.raises(RuntimeError), complete_folder(tmp_path / "out"):
+        raise RuntimeError
+    assert (tmp_path / "out" / "a").read_text() == "old"
+
+
 def test_json_comes_back_and_faults_name_the_stage_to_run(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_json(path, {"name": "Ω <b>", "value": 0.1})

@@ -5,7 +5,7 @@ import torch
 
 from tasks.episodes.augmentation import Augmentation
 
-NOTHING = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)
+NOTHING = Augmentation(*[0.0] * 8)
 
 
 def images(batch: int = 6) -> torch.Tensor:
@@ -44,12 +44,12 @@ def test_each_change_does_something_and_stays_in_range(change: dict[str, float])
 
 
 def test_images_of_a_batch_change_independently() -> None:
-    changed = apply(replace(NOTHING, rotation_deg=30, shift=0.1))
+    changed = apply(replace(NOTHING, rotation_deg=30.0, shift=0.1))
     assert len(torch.unique(changed.flatten(1), dim=0)) == len(changed)
 
 
 def test_polarity_swaps_ink_and_paper() -> None:
-    torch.testing.assert_close(apply(replace(NOTHING, polarity_probability=1)), 1 - images())
+    torch.testing.assert_close(apply(replace(NOTHING, polarity_probability=1.0)), 1 - images())
 
 
 def test_a_shift_moves_ink_by_as_much_as_asked_and_brings_in_paper() -> None:
@@ -63,6 +63,6 @@ def test_a_shift_moves_ink_by_as_much_as_asked_and_brings_in_paper() -> None:
 
 
 def test_thickness_both_thickens_and_thins() -> None:
-    ink = (1 - apply(replace(NOTHING, thickness_probability=1), batch=60)).sum(dim=(1, 2, 3))
+    ink = (1 - apply(replace(NOTHING, thickness_probability=1.0), batch=60)).sum(dim=(1, 2, 3))
     before = (1 - images(1)).sum()
     assert ink.max() > before * 1.2 and ink.min() < before * 0.8

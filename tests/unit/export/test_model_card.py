@@ -15,7 +15,7 @@ def test_the_card_gives_every_figure_with_its_interval_and_number_of_episodes(
     description = json.loads((golden_bundle / "manifest.json").read_text())
     card = model_card(description)
     assert "mean of 1,000 episodes with 15 queries a class" in card
-    assert "| novel | 5 | 1 | 50.0 ± 1.0 | 80.0 ± 1.0 | 90.0 ± 1.0 |" in card
+    assert "| novel | 5 | 1 | 50.00 ± 1.00 | 80.00 ± 1.00 | 90.00 ± 1.00 | +10.00 ± 1.00 |" in card
     assert "It is not meant for photographs" in card and "handwriting" not in card
     assert "\n\n\n" not in card
 

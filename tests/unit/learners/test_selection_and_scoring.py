@@ -11,7 +11,7 @@ from tasks.learners.cosine import Cosine
 from tasks.learners.scoring import episode_accuracies, episode_scores
 from tasks.learners.selection import validation_selector
 
-NOTHING = Augmentation(0, 0, 0, 0, 0, 0, 0, 0)
+NOTHING = Augmentation(*[0.0] * 8)
 
 
 class Brightness(nn.Module):
