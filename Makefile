@@ -45,10 +45,12 @@ $(READY): pyproject.toml constraints.txt
 	  echo "make: found $$free GB free here, needed $(NEEDED_GB); make room, or set NEEDED_GB if you know better"; exit 1; }
 	@echo "Setting up $(VENV): PyTorch and all else, once; a few minutes and about 6 GB."
 	@[ -x "$(BIN)/python" ] || "$(PYTHON)" -m venv "$(VENV)" || { \
-	  echo "make: no virtual environment could be made in $(VENV); on Debian, install python3-venv"; exit 1; }
+	  rm -rf "$(VENV)"; \
+	  echo "make: no virtual environment could be made in $(VENV): the disk is full, or venv is missing (on Debian, install python3-venv)"; exit 1; }
 	@"$(BIN)/python" -m pip install --disable-pip-version-check --editable '.[dev]' \
 	    --constraint constraints.txt 2>$(VENV)/setup.log || { \
-	  if grep -qi 'no space left' $(VENV)/setup.log; then \
+	  free_kb=$$(df -Pk . | awk 'NR == 2 { print $$4 }'); \
+	  if [ "$$free_kb" -lt 1024 ] || grep -qi 'no space left' $(VENV)/setup.log; then \
 	    echo "make: the disk is full; make room and run the same command again"; \
 	  elif grep -qiE 'connection|retries|resolution|no matching distribution|timed out|proxy' $(VENV)/setup.log; then \
 	    echo "make: the package registry does not answer or lacks a package; check the network and pip's settings ($(VENV)/setup.log), then run the same command again"; \

@@ -147,7 +147,10 @@ def score(
 
 def main() -> None:
     """Run the command line; a fault that a person can mend is told in lines, not a traceback."""
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    # Also when the terminal goes away, unless nohup says that the run is to outlive it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit_on_signal)
     try:
         app()
     except HeadstartError as error:

@@ -22,6 +22,7 @@ import yaml
 from flows.bound import start_bound
 from tasks.command import LOCK_FILE, MARKER_VARIABLE
 from tasks.errors import BusyError, HeadstartError
+from tasks.inputs import declared_stages
 
 State = Literal["ran", "restored", "up to date"]
 Tell = Callable[[str], None]
@@ -29,6 +30,8 @@ Tell = Callable[[str], None]
 # What DVC says when another process holds its locks, and when a remote does not answer.
 BUSY_TEXTS = ("is busy, it is being blocked by", "Unable to acquire lock")
 REMOTE_TEXTS = ("failed to pull data", "failed to connect", "timed out", "Connection")
+# What DVC says of a stage that was killed before it could say anything itself.
+KILLED_TEXTS = ("exited with -9", "exited with 137")
 # Advice on git and remotes that DVC repeats after every stage.
 CHATTER = (
     "To track the changes with git",
@@ -86,7 +89,8 @@ def reproduce(stage: str, tell: Tell) -> StageResult:
             if code != 0:
                 raise _diagnose(stage, code, tail, _read_marker(marker))
         except BaseException:
-            if before is not None and marker.exists():
+            # DVC removes outputs before the stage begins, so its marker may be missing still.
+            if before is not None and not all(Path(out).exists() for out in _outs(stage)):
                 _bring_back(stage, tell)
             raise
         ran = marker.exists()
@@ -185,7 +189,7 @@ def _diagnose(
     faults = [line for line in tail if line.startswith("ERROR")] or tail[-3:]
     return StageFailedError(
         "\n".join(f"{stage}: {line.removeprefix('ERROR: ')}" for line in faults),
-        worth_retrying=any(text in said for text in REMOTE_TEXTS),
+        worth_retrying=any(text in said for text in (*REMOTE_TEXTS, *KILLED_TEXTS)),
     )
 
 
@@ -196,6 +200,11 @@ def _bring_back(stage: str, tell: Tell) -> None:
         tell(f"{stage}: the previous outputs are back in place")
     else:
         tell(f"{stage}: the previous outputs could not be brought back: {' '.join(tail[-1:])}")
+
+
+def _outs(stage: str) -> tuple[str, ...]:
+    declared = declared_stages().get(stage)
+    return declared.outs if declared else ()
 
 
 def _lock_entry(stage: str) -> object:

@@ -21,7 +21,8 @@ DATABASE_VARIABLES = (
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_DATABASE_HOST",
 )
-LOG_FILE = STATE_FOLDER / "server.log"
+# One a process: `headstart run` beside `headstart serve` has a server of its own.
+LOG_FILE = STATE_FOLDER / f"server-{os.getpid()}.log"
 
 
 class ServerError(HeadstartError):
@@ -104,3 +105,4 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
+    LOG_FILE.unlink(missing_ok=True)

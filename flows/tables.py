@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.box import SIMPLE
 from rich.table import Table
@@ -27,9 +27,19 @@ def read_metrics(path: Path = METRICS) -> dict[str, Any]:
         raise DataError(f"{path}: not found; `headstart run` makes it") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: damaged ({error}); `dvc checkout` brings it back") from None
-    if not isinstance(metrics, dict) or not isinstance(metrics.get("results"), dict):
+    if not _holds_results(metrics):
         raise DataError(f"{path}: holds no results; `headstart run` makes it anew")
-    return metrics
+    return cast(dict[str, Any], metrics)
+
+
+def _holds_results(metrics: object) -> bool:
+    needed = {"domain", "way", "shot", "accuracy", "interval95"}
+    return (
+        isinstance(metrics, dict)
+        and isinstance(metrics.get("episodes"), int)
+        and isinstance(metrics.get("results"), dict)
+        and all(needed <= set(result) for result in metrics["results"].values())
+    )
 
 
 def read_metrics_if_any(path: Path = METRICS) -> dict[str, Any] | None:
@@ -101,9 +111,14 @@ def _protocol(result: Mapping[str, Any]) -> str:
 def _accuracy(result: Mapping[str, Any], start: str) -> str:
     if start not in result["accuracy"]:
         return "-"
-    return f"{100 * result['accuracy'][start]:.2f} ±{100 * result['interval95'][start]:.2f}"
+    return _with_interval(f"{100 * result['accuracy'][start]:.2f}", result["interval95"][start])
 
 
 def _gain(result: Mapping[str, Any]) -> str:
     gain = result.get("gain", {}).get("meta_over_transfer")
-    return f"{100 * gain['mean']:+.2f} ±{100 * gain['interval95']:.2f}" if gain else "-"
+    return _with_interval(f"{100 * gain['mean']:+.2f}", gain["interval95"]) if gain else "-"
+
+
+def _with_interval(percent: str, half_width: float) -> str:
+    # No blank after the sign: the table is to fit 80 columns.
+    return f"{percent} ±{100 * half_width:.2f}"

@@ -227,8 +227,16 @@ def checkout(folder: Path, server: Server) -> Toy:
             shutil.copy(ROOT / name, folder / name)
     write_params(folder, TINY, FEW_LETTERS)
     author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    # The bundle names its commit: two checkouts of the same files are to have the same one.
+    moment = {f"GIT_{who}_DATE": "2026-01-01T00:00:00Z" for who in ("AUTHOR", "COMMITTER")}
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "Start"]):
-        subprocess.run(["git", *author, *words], cwd=folder, check=True, timeout=TIMEOUT_S)
+        subprocess.run(
+            ["git", *author, *words],
+            cwd=folder,
+            env=os.environ | moment,
+            check=True,
+            timeout=TIMEOUT_S,
+        )
     environment = project_environment(folder.parent) | {
         "PREFECT_API_URL": server.api,
         "PYTHONPATH": str(folder),  # the checkout's own code, not the one that is installed

@@ -90,9 +90,24 @@ def test_params_edited_while_a_stage_runs_are_not_recorded(toy: Toy) -> None:
 
 
 def test_a_typo_in_params_stops_before_anything_starts(toy: Toy) -> None:
-    toy.change_params("  epochs: 12", "  epoch: 12")
+    toy.change_params("  epochs: ", "  epoch: ")
     code, output = toy.run("headstart", "run")
     assert code == 2
     assert "params.yaml: pretrain.epoch: unknown key; did you mean epochs?" in output
     assert "Traceback" not in output
     assert not toy.starts()
+
+
+def test_outputs_come_back_when_a_stage_cannot_even_begin(toy: Toy) -> None:
+    before = toy.outputs()
+    toy.change_source("changed")
+    code = toy.root / "toy.py"
+    kept = code.read_text()
+    code.write_text("this is no Python\n")
+    exit_code, output = toy.run("headstart", "run")
+    assert exit_code != 0
+    assert "first: the previous outputs are back in place" in output
+    assert toy.outputs() == before
+    code.write_text(kept)
+    exit_code, output = toy.run("headstart", "run")
+    assert exit_code == 0, output

@@ -1,14 +1,17 @@
 """The five real stages, on few letters and small networks, through both doors."""
 
+import json
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import yaml
 
+from tasks.run_lock import NOTE_FILE
 from tests.integration.conftest import Server, Toy, checkout
 
 pytestmark = pytest.mark.slow
@@ -54,6 +57,19 @@ def test_the_other_door_finds_nothing_to_do(doors: Doors) -> None:
     assert stages_run(output) == []
 
 
+def test_prefect_keeps_stages_metrics_and_model_card(doors: Doors, server: Server) -> None:
+    with httpx.Client(base_url=server.api, timeout=30) as api:
+        kept = api.post("/artifacts/latest/filter", json={}).raise_for_status().json()
+    by_key = {one["key"]: one["data"] for one in kept}
+    stages = json.loads(by_key["training-stages"])
+    assert [row["stage"] for row in stages] == STAGES
+    assert {row["state"] for row in stages} <= {"ran", "restored", "up to date"}
+    metrics = json.loads(by_key["training-metrics"])
+    assert {"episodes of", "start", "accuracy %", "last run %", "change"} <= set(metrics[0])
+    assert by_key["model-card"].startswith("# glyphs: learns image classes")
+    assert (doors.flow.root / "exports/bundle/MODEL_CARD.md").read_text() in by_key["model-card"]
+
+
 def test_a_changed_param_of_export_reruns_export_alone(doors: Doors) -> None:
     doors.bare.change_params("name: glyphs", "name: renamed")
     _, output = doors.bare.run("dvc", "repro")
@@ -85,7 +101,8 @@ def test_kill_9_of_a_stage_loses_nothing_and_the_next_run_goes_on(doors: Doors, 
     lock = project.lock_bytes()
     outs = {path: path.read_bytes() for path in files(project.root)}
     process = project.start("dvc", "repro", "--force", "--single-item", stage)
-    project.wait_until(lambda: stage_processes(project, stage))
+    # The note of the run lock: the stage is past its start and at work.
+    project.wait_until(lambda: f"tasks.{stage}" in note(project))
     for one in stage_processes(project, stage):
         one.send_signal(signal.SIGKILL)
     code, output = project.finish(process)
@@ -98,6 +115,13 @@ def test_kill_9_of_a_stage_loses_nothing_and_the_next_run_goes_on(doors: Doors, 
     code, output = project.run("dvc", "repro", "--force", "--single-item", stage)
     assert code == 0, output
     assert project.lock_bytes() == lock, "a forced rerun gives the same bytes"
+
+
+def note(project: Toy) -> str:
+    try:
+        return (project.root / NOTE_FILE).read_text()
+    except OSError:
+        return ""
 
 
 def files(root: Path) -> list[Path]:

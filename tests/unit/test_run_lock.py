@@ -86,3 +86,12 @@ def test_the_token_goes_when_the_run_ends() -> None:
     with hold_run("mine"):
         pass
     assert TOKEN_VARIABLE not in os.environ
+
+
+def test_a_process_of_a_run_that_is_gone_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(TOKEN_VARIABLE, "token of a flow that was killed")
+    with pytest.raises(BusyError, match="is gone"), join_run("python -m tasks.toy"):
+        pytest.fail("it joined a dead run")

@@ -62,10 +62,22 @@ def test_show_finds_the_project_above_and_prints_the_metrics(
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     done = headstart(folder, "show")
-    assert "98.50 ± 0.20" in done.stdout
-    assert "+0.50 ± 0.10" in done.stdout
+    assert "98.50 ±0.20" in done.stdout
+    assert "+0.50 ±0.10" in done.stdout
     assert "1000 episodes" in done.stdout
     assert json.loads(headstart(folder, "show", "--json").stdout) == metrics
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", '{"results": {}}', '{"episodes": 9, "results": {"a": {}}}']
+)
+def test_show_of_a_file_that_holds_something_else_says_so(project: Path, content: str) -> None:
+    folder = project / "outputs" / "evaluate"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(content)
+    done = headstart(folder, "show")
+    assert done.returncode == 2
+    assert "holds no results" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_show_without_a_run_says_what_makes_the_metrics(project: Path) -> None:
