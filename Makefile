@@ -13,8 +13,9 @@ NEEDED_GB ?= 9
 run: $(READY)
 	@$(BIN)/headstart run
 
+# Two processes: much of a test is waiting for DVC, Prefect or a kill.
 test: $(READY)
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
 
 quick: $(READY)
 	@$(BIN)/python -m pytest tests -m "not slow"
