@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_killed_flow_takes_its_stage_and_its_server_along(toy_alone: Toy, server: Server) -> None:
     toy = toy_alone
-    lock = toy.lock_bytes()
+    before, lock = toy.outputs(), toy.lock_bytes()
     toy.change_source("changed")
     held = toy.hold("first")
     flow = toy.start("headstart", "run")
@@ -25,6 +25,9 @@ def test_a_killed_flow_takes_its_stage_and_its_server_along(toy_alone: Toy, serv
     flow.wait(timeout=10)
     toy.wait_until_alone()
     assert toy.lock_bytes() == lock
+    # Nobody is left to bring the outputs back, but one command does.
+    assert toy.run("dvc", "checkout", "--force")[0] == 0
+    assert toy.outputs() == before
     held.unlink()
     toy.env["PREFECT_API_URL"] = server.api  # saves the start of another server
     code, output = toy.run("headstart", "run")
