@@ -1,5 +1,6 @@
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ def on_a_terminal(code: str) -> str:
             break
     os.close(master)
     assert process.wait(timeout=10) == 0
-    return seen.decode()
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())  # without colours
 
 
 def test_a_terminal_shows_bars_and_the_log_above_them() -> None:
