@@ -103,6 +103,10 @@ def test_every_command_of_the_readme_works_in_order(project: Toy) -> None:
     assert re.match(r"\[\[", done.stdout)
 
 
+def test_no_figure_of_the_readme_is_still_to_be_filled_in() -> None:
+    assert not re.findall(r"\b(?:RESULTS|MEASURED|TBD|TODO|XXX)\b", README)
+
+
 def test_the_readme_names_only_files_that_are_there() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
