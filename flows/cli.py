@@ -14,7 +14,7 @@ import typer
 from flows.project import enter_project, prepare_environment
 from tasks.artifacts.layout import BUNDLE
 from tasks.errors import HeadstartError, ParametersError
-from tasks.params import load_params
+from tasks.params_file import load_params
 
 app = typer.Typer(
     add_completion=False,

@@ -1,14 +1,14 @@
 """The results, the stages and their times as tables: for terminals and for Prefect."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.table import Table
 
 from flows.repro import StageResult
+from tasks.artifacts.files import read_json
 from tasks.artifacts.layout import METRICS
 from tasks.errors import DataError
 
@@ -21,22 +21,16 @@ def read_metrics(path: Path = METRICS) -> dict[str, Any]:
     Raises:
         DataError: there are none yet, or the file is damaged.
     """
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: not found; `headstart run` makes it") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: damaged ({error}); `dvc checkout` brings it back") from None
+    metrics = read_json(path, "evaluate")
     if not _holds_results(metrics):
         raise DataError(f"{path}: holds no results; `headstart run` makes it anew")
-    return cast(dict[str, Any], metrics)
+    return metrics
 
 
-def _holds_results(metrics: object) -> bool:
+def _holds_results(metrics: Mapping[str, Any]) -> bool:
     needed = {"domain", "way", "shot", "accuracy", "interval95"}
     return (
-        isinstance(metrics, dict)
-        and isinstance(metrics.get("episodes"), int)
+        isinstance(metrics.get("episodes"), int)
         and isinstance(metrics.get("results"), dict)
         and all(needed <= set(result) for result in metrics["results"].values())
     )

@@ -19,7 +19,7 @@ from tasks.artifacts.layout import BUNDLE
 from tasks.errors import HeadstartError
 from tasks.inputs import declared_stages
 from tasks.lifeline import bind_to
-from tasks.params import load_params
+from tasks.params_file import load_params
 from tasks.run_lock import hold_run
 
 KEEPER_VARIABLE = "HEADSTART_KEEPER_PID"

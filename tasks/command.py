@@ -17,7 +17,8 @@ from typing import cast
 from tasks.errors import HeadstartError
 from tasks.inputs import check_unmoved, take_inputs
 from tasks.lifeline import bind_to_parent
-from tasks.params import Params, load_params
+from tasks.params import Params
+from tasks.params_file import load_params
 from tasks.progress import Track
 from tasks.run_lock import join_run
 from tasks.terminal import stage_terminal

@@ -12,7 +12,8 @@ import yaml
 
 from tasks.artifacts.image_store import ImageClass, Part, write_image_store
 from tasks.artifacts.layout import PREPARED
-from tasks.params import Params, load_params
+from tasks.params import Params
+from tasks.params_file import load_params
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,9 +1,10 @@
 """Trained models between stages: safetensors for numbers, JSON for what they mean. Never pickle."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -13,6 +14,8 @@ from tasks.errors import DataError
 
 FORMAT = 1
 DESCRIPTION = "model.json"
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 def write_model(
@@ -65,3 +68,31 @@ def read_weights(module: nn.Module, path: Path, made_by: str) -> None:
     except (SafetensorError, RuntimeError, ValueError) as error:
         first = " ".join(str(error).split())[:300]
         raise DataError(f"{path}: damaged, or of another model ({first})") from None
+
+
+def read_module(
+    folder: Path, name: str, made_by: str, build: Callable[[Mapping[str, Any]], AnyModule]
+) -> AnyModule:
+    """Build a module as `model.json` describes it, with its weights, in evaluation mode.
+
+    Args:
+        folder: holds `model.json` and `NAME.safetensors`.
+        name: of the module, and of its entry in `model.json`.
+        made_by: the stage that writes it, for messages.
+        build: makes the module from its entry; what it draws leaves no trace in torch's global
+            generator.
+
+    Raises:
+        DataError: something is missing, damaged, or of another version.
+    """
+    description = read_description(folder, made_by)
+    with torch.random.fork_rng():
+        try:
+            module = build(description[name])
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{folder / DESCRIPTION}: no {name} that can be built ({error}); run stage "
+                f"{made_by} again"
+            ) from None
+    read_weights(module, folder / f"{name}.safetensors", made_by)
+    return module.eval()

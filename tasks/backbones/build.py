@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from tasks.artifacts.model_store import DESCRIPTION, read_description, read_weights
+from tasks.artifacts.model_store import read_module
 from tasks.backbones.conv4 import Conv4
 from tasks.backbones.encoder import Encoder
 from tasks.backbones.resnet18 import IMAGENET_MEAN, IMAGENET_STD, WIDTH, ResNet18
@@ -72,14 +71,4 @@ def read_encoder(folder: Path, made_by: str) -> Encoder:
     Raises:
         DataError: something is missing, damaged, or of another version.
     """
-    description = read_description(folder, made_by)
-    with torch.random.fork_rng():
-        try:
-            encoder = build(EncoderSpec(**description["encoder"]))
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                f"{folder / DESCRIPTION}: no encoder that can be built ({error}); run stage "
-                f"{made_by} again"
-            ) from None
-    read_weights(encoder, folder / "encoder.safetensors", made_by)
-    return encoder.eval()
+    return read_module(folder, "encoder", made_by, lambda entry: build(EncoderSpec(**entry)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from tasks.artifacts.model_store import DESCRIPTION, read_description, read_weights
+from tasks.artifacts.model_store import read_module
 from tasks.errors import DataError
 from tasks.heads.cosine import CosineClassifier
 from tasks.heads.linear import LinearClassifier
@@ -41,13 +41,4 @@ def read_classifier(folder: Path, made_by: str) -> nn.Module:
     Raises:
         DataError: something is missing, damaged, or of another version.
     """
-    description = read_description(folder, made_by)
-    try:
-        classifier = build_classifier(**description["classifier"])
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder / DESCRIPTION}: no classifier that can be built ({error}); run stage "
-            f"{made_by} again"
-        ) from None
-    read_weights(classifier, folder / "classifier.safetensors", made_by)
-    return classifier.eval()
+    return read_module(folder, "classifier", made_by, lambda entry: build_classifier(**entry))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tasks.artifacts.model_store import DESCRIPTION, read_description, read_weights
+from tasks.artifacts.model_store import read_module
 from tasks.errors import DataError
 from tasks.heads.linear import linear_logits
 from tasks.learners.anil import Anil
@@ -115,13 +115,6 @@ def read_learner(folder: Path, made_by: str) -> nn.Module:
     Raises:
         DataError: something is missing, damaged, or of another version.
     """
-    description = read_description(folder, made_by)
-    try:
-        learner = build_learner(LearnerSpec(**description["learner"]))
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder / DESCRIPTION}: no learner that can be built ({error}); run stage "
-            f"{made_by} again"
-        ) from None
-    read_weights(learner, folder / "learner.safetensors", made_by)
-    return learner.eval()
+    return read_module(
+        folder, "learner", made_by, lambda entry: build_learner(LearnerSpec(**entry))
+    )

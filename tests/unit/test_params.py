@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tasks.errors import ParametersError
-from tasks.params import load_params
+from tasks.params_file import load_params
 
 COMMITTED = Path(__file__).parents[2] / "params.yaml"
 

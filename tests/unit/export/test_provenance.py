@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from tasks.export.provenance import provenance, versions
-from tasks.params import Params, load_params
+from tasks.params import Params
+from tasks.params_file import load_params
 
 ROOT = Path(__file__).parents[3]
 

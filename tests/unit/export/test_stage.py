@@ -19,7 +19,8 @@ from tasks.errors import BundleError, DataError
 from tasks.export import parity, parts
 from tasks.export.check import replay_without_torch
 from tasks.export.stage import export
-from tasks.params import Params, load_params
+from tasks.params import Params
+from tasks.params_file import load_params
 from tasks.progress import untracked
 from tests.small_project import BASE_CLASSES, write_project
 
@@ -39,7 +40,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def start_export(folder: Path, threads: int) -> subprocess.Popen[bytes]:
     code = (
-        "from tasks.export.stage import export; from tasks.params import load_params;"
+        "from tasks.export.stage import export; from tasks.params_file import load_params;"
         "from tasks.progress import untracked; export(load_params(), untracked)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": str(threads), "OMP_NUM_THREADS": str(threads)}

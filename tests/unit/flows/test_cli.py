@@ -83,7 +83,10 @@ def test_show_of_a_file_that_holds_something_else_says_so(project: Path, content
 def test_show_without_a_run_says_what_makes_the_metrics(project: Path) -> None:
     done = headstart(project, "show")
     assert done.returncode == 2
-    assert "outputs/evaluate/metrics.json: not found; `headstart run` makes it" in done.stderr
+    assert (
+        "outputs/evaluate/metrics.json: not found; stage evaluate makes it: `headstart run`"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_more_ways_than_novel_classes_stop_before_rendering(
 
 
 def test_the_committed_scripts_give_the_classes_that_were_promised() -> None:
-    from tasks.params import load_params
+    from tasks.params_file import load_params
     from tests.conftest import ROOT
 
     section = load_params(ROOT / "params.yaml").prepare

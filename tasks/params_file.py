@@ -1,0 +1,87 @@
+"""Reads `params.yaml`, and tells each fault with file, key, value and what is allowed."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tasks.errors import ParametersError
+from tasks.params import PARAMS_FILE, Params
+
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """Reads `1e-3` as the number it is, as DVC does; YAML 1.1 takes it for text."""
+
+
+_Yaml12Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check a params file.
+
+    Args:
+        path: a YAML file with the sections of `Params`.
+
+    Raises:
+        ParametersError: the file is missing, is not YAML, or holds a key or value that is not
+            allowed; the text names file, key, value and what is allowed, a line a fault.
+    """
+    try:
+        content = _Yaml12Loader(path.read_text(encoding="utf-8")).get_single_data()
+    except FileNotFoundError:
+        raise ParametersError(
+            f"{path}: not found; run from the project's root, or name the file"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParametersError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ParametersError(f"{path}: not valid YAML: {_one_line(str(error))}") from None
+    if not isinstance(content, dict):
+        raise ParametersError(f"{path}: found {type(content).__name__}, needed sections by name")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        faults = [_describe(path, fault) for fault in error.errors()]
+        raise ParametersError("\n".join(faults)) from None
+
+
+def _describe(path: Path, fault: Any) -> str:
+    location = [part for part in fault["loc"] if part != "function-after"]
+    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
+    found = fault["input"]
+    if fault["type"] == "extra_forbidden":
+        allowed = _allowed_keys(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{path}: {key}: unknown key; {hint}allowed here: {', '.join(allowed)}"
+    if fault["type"] == "missing":
+        return f"{path}: {key}: missing; it is required"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return f"{path}: {key}: {message}" if key else f"{path}: {message}"
+    requirement = message.removeprefix("Input should be ")
+    return f"{path}: {key}: found {found!r}, needed {requirement}"
+
+
+def _allowed_keys(location: list[str | int]) -> list[str]:
+    model: Any = Params
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        arguments = getattr(annotation, "__args__", ())
+        model = next((a for a in (annotation, *arguments) if hasattr(a, "model_fields")), None)
+        if model is None:
+            return []
+    return list(model.model_fields)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
