@@ -11,8 +11,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.project import enter_project, prepare_environment
-from tasks.artifacts.layout import BUNDLE
+from flows import cli_bundle
+from flows.project import STARTED_VARIABLE, enter_project, prepare_environment, seen_from
+from tasks.artifacts.layout import BUNDLE, METRICS, REPORT
 from tasks.errors import HeadstartError, ParametersError
 from tasks.params_file import load_params
 
@@ -25,16 +26,34 @@ app = typer.Typer(
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-BundleFolder = Annotated[Path, typer.Option(help="The bundle, as `headstart run` leaves it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 WaitSeconds = Annotated[
     float, typer.Option("--wait-s", min=0, help="Wait so long for another run; 0 fails at once.")
 ]
 
 
 @app.command()
-def run(wait_s: WaitSeconds = 3600) -> None:
-    """Train, evaluate and export; what is up to date stays."""
+def run(
+    recipe: Annotated[
+        str | None, typer.Option(help="Override params by a recipe's name or file.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one of them; may be repeated."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of such a run, in place of one after its overrides.")
+    ] = None,
+    wait_s: WaitSeconds = 3600,
+) -> None:
+    """Train, evaluate and export; what is up to date stays.
+
+    With overrides it works in runs/NAME, on the code and params as committed.
+    """
+    started = Path(os.environ.pop(STARTED_VARIABLE, "") or Path.cwd())
+    if recipe is not None or settings or name is not None:
+        from flows.cloned_run import become_run
+
+        become_run(recipe, settings or [], name, wait_s, _say)
     _enter()
     from rich.console import Console
 
@@ -46,7 +65,6 @@ def run(wait_s: WaitSeconds = 3600) -> None:
     from flows.tables import metrics_table, stages_table
     from flows.terminal import show_own_lines
     from flows.training import training
-    from tasks.artifacts.layout import REPORT
 
     show_own_lines()
     try:
@@ -57,20 +75,54 @@ def run(wait_s: WaitSeconds = 3600) -> None:
     console.print(stages_table(summary.stages))
     if summary.metrics:
         console.print(metrics_table(summary.metrics))
-    print(f"report: {REPORT}\nbundle: {BUNDLE}\ndone in {summary.seconds:.0f} s")
+    print(f"report: {seen_from(started, REPORT)}\nbundle: {seen_from(started, BUNDLE)}")
+    print(f"done in {summary.seconds:.0f} s")
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this one.")] = None,
+) -> None:
+    """List the recipes: named overrides for `headstart run --recipe`."""
+    from flows.overrides import find_recipe, recipe_files, recipe_summary
+
+    if name is not None:
+        print(find_recipe(name, Path.cwd()).read_text(encoding="utf-8"), end="")
+        return
+    width = max((len(path.stem) for path in recipe_files()), default=0)
+    for path in recipe_files():
+        print(f"{path.stem:{width}}  {recipe_summary(path)}")
+
+
+@app.command()
+def runs() -> None:
+    """List the runs with overrides, and what each reached first."""
+    enter_project()
+    from rich.console import Console
+
+    from flows.runs import all_runs, runs_table
+
+    if all_runs():
+        Console().print(runs_table())
+    else:
+        _say("no runs yet; `headstart run --set KEY=VALUE` or `--recipe NAME` makes one")
 
 
 @app.command()
 def show(
+    name: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="One that `headstart runs` lists.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Show the metrics of the last run."""
     enter_project()
     from rich.console import Console
 
+    from flows.runs import find_run
     from flows.tables import metrics_table, read_metrics
 
-    metrics = read_metrics()
+    metrics = read_metrics(find_run(name) / METRICS if name else METRICS)
     if as_json:
         print(json.dumps(metrics, indent=2))
     else:
@@ -99,50 +151,8 @@ def serve(
     serve_training(cron, seconds, wait_s)
 
 
-@app.command()
-def predict(
-    support: Annotated[Path, typer.Option(help="Folder with one folder of images a class.")],
-    query: Annotated[list[Path], typer.Option(help="Image, or folder of images; may be repeated.")],
-    more: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", help="More queries.")
-    ] = None,
-    bundle: BundleFolder = BUNDLE,
-    as_json: AsJson = False,
-) -> None:
-    """Learn classes from a few images each, and name other images."""
-    from flows.predicting import answers_json, answers_table
-    from flows.predicting import predict as answer
-    from tasks.terminal import stage_terminal
-
-    with stage_terminal("predict") as track:
-        answers = answer(bundle, support, [*query, *(more or [])], track)
-    _show(answers_json(answers) if as_json else answers_table(answers))
-
-
-@app.command()
-def score(
-    *,
-    images: Annotated[Path, typer.Option(help="Holds CLASS/* or GROUP/CLASS/*.")],
-    bundle: BundleFolder = BUNDLE,
-    way: Annotated[int, typer.Option(min=2, help="Classes in an episode.")] = 20,
-    shot: Annotated[int, typer.Option(min=1, help="Images to learn a class from.")] = 1,
-    queries: Annotated[int, typer.Option(min=1, help="Images of a class to name.")] = 1,
-    episodes: Annotated[int, typer.Option(min=2, help="How many to draw.")] = 400,
-    within_group: Annotated[
-        bool, typer.Option("--within-group", help="Classes of an episode come from one group.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Other seeds draw other episodes.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Measure a bundle on images of your own."""
-    from flows.scoring import Plan, score_table
-    from flows.scoring import score as measure
-    from tasks.terminal import stage_terminal
-
-    plan = Plan(way, shot, queries, episodes, within_group, seed)
-    with stage_terminal("score") as track:
-        found = measure(bundle, images, plan, track)
-    _show(found.as_json() if as_json else score_table(found, str(bundle)))
+app.command()(cli_bundle.predict)
+app.command()(cli_bundle.score)
 
 
 def main() -> None:
@@ -177,17 +187,6 @@ def _parse_duration_s(text: str) -> int:
     return int(match[1]) * UNITS_S[match[2]]
 
 
-def _show(result: object) -> None:
-    """Print a table for people, or anything else as JSON for programs."""
-    from rich.console import Console
-    from rich.table import Table
-
-    if isinstance(result, Table):
-        Console().print(result)
-    else:
-        print(json.dumps(result, indent=2))
-
-
 def _say(line: str) -> None:
     print(f"headstart: {line}", file=sys.stderr, flush=True)
 
@@ -203,3 +202,7 @@ def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     del frame
     signal.signal(number, signal.SIG_IGN)  # once is enough; a second must not cut the way short
     sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

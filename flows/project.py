@@ -9,6 +9,7 @@ from tasks.inputs import PIPELINE_FILE
 from tasks.params import PARAMS_FILE
 
 STATE_FOLDER = Path(".headstart")
+STARTED_VARIABLE = "HEADSTART_STARTED_IN"
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -39,6 +40,12 @@ def enter_project(start: Path | None = None) -> Path:
         f"{here}: no project here or above; change into the folder that holds "
         f"{PIPELINE_FILE} and {PARAMS_FILE}"
     )
+
+
+def seen_from(folder: Path, path: Path) -> str:
+    """A path of the project as someone writes it who stands in `folder`: the shorter way."""
+    absolute = str(Path.cwd() / path)
+    return min(os.path.relpath(absolute, folder), absolute, key=len)
 
 
 def prepare_environment() -> None:

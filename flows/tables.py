@@ -62,6 +62,14 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     return table
 
 
+def first_figure(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """The first protocol, and the accuracy in percent that training reached on it."""
+    for result in metrics["results"].values():
+        start = next((one for one in reversed(STARTS) if one in result["accuracy"]), STARTS[-1])
+        return _protocol(result), _accuracy(result, start)
+    return "", "-"
+
+
 def stages_table(stages: Iterable[StageResult]) -> Table:
     """What was done for each stage, and how long it took."""
     table = Table(title="Stages", box=SIMPLE)
@@ -99,7 +107,8 @@ def comparison_rows(
 
 
 def _protocol(result: Mapping[str, Any]) -> str:
-    return f"{result['domain']} {result['way']}-way {result['shot']}-shot"
+    within = " within a group" if result.get("within_group") else ""
+    return f"{result['domain']} {result['way']}-way {result['shot']}-shot{within}"
 
 
 def _accuracy(result: Mapping[str, Any], start: str) -> str:

@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 
 from flows.project import enter_project, prepare_environment
 from flows.repro import StageResult
+from flows.runs import check_as_prepared
 from flows.stages import run_stage, stages_in_order
 from flows.tables import comparison_rows, read_metrics_if_any, stage_rows
 from flows.terminal import end_bars, show_own_lines
@@ -45,7 +46,7 @@ def training(wait_s: float = 3600) -> TrainingSummary:
 
     Raises:
         ParametersError: params.yaml is not valid; nothing was started.
-        BusyError: another run went on for longer than `wait_s`.
+        BusyError: another run went on for longer than `wait_s`, or has set this clone up anew.
         StageFailedError: a stage failed; its previous outputs are back in place.
     """
     # `headstart serve` starts runs through Prefect, and they are to end with it.
@@ -60,6 +61,7 @@ def training(wait_s: float = 3600) -> TrainingSummary:
         load_params()
         order = stages_in_order(declared_stages())
         with hold_run(f"flow run {flow_run.name or 'training'}", wait_s, logger.info):
+            check_as_prepared()
             before = read_metrics_if_any()
             results = tuple(run_stage(stage) for stage in order)
             metrics = read_metrics_if_any()

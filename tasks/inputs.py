@@ -58,7 +58,9 @@ def declared_stages(path: Path = PIPELINE_FILE) -> dict[str, StageDeclaration]:
     """
     try:
         stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-        return {name: _declaration(name, stage) for name, stage in stages.items()}
+        return {
+            one.name: one for name, stage in stages.items() for one in _declarations(name, stage)
+        }
     except FileNotFoundError:
         raise DataError(f"{path}: not found; run from the project's root") from None
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -73,9 +75,10 @@ def take_inputs(stage: str) -> Inputs:
         DataError: dvc.yaml does not know the stage, or a dependency is missing.
     """
     stages = declared_stages()
-    if stage not in stages:
+    named = [one for name, one in stages.items() if name.partition("@")[0] == stage]
+    if not named:
         raise DataError(f"{PIPELINE_FILE}: no stage {stage}; there are {', '.join(stages)}")
-    declaration = stages[stage]
+    declaration = named[0]
     for dep in declaration.deps:
         if not Path(dep).exists():
             raise DataError(_missing(dep, stages))
@@ -98,6 +101,16 @@ def check_unmoved(before: Inputs) -> None:
             f"inputs moved while the stage ran: {'; '.join(shown)}. "
             "Nothing of this run is recorded; run it again"
         )
+
+
+def _declarations(name: str, stage: Mapping[str, Any]) -> Iterator[StageDeclaration]:
+    """The stage, or one for each item of the parameter that its `foreach` names."""
+    if "foreach" not in stage:
+        yield _declaration(name, stage)
+        return
+    key = stage["foreach"].removeprefix("${").removesuffix("}")
+    items = _at(_read_yaml(PARAMS_FILE), key)
+    yield from (_declaration(f"{name}@{item}", stage["do"]) for item in items or [])
 
 
 def _declaration(name: str, stage: Mapping[str, Any]) -> StageDeclaration:
@@ -171,19 +184,25 @@ def _moved_files(before: Inputs) -> Iterator[str]:
 
 
 def _read_params(declaration: StageDeclaration) -> dict[tuple[str, str], str]:
-    contents: dict[str, Any] = {}
-    values: dict[tuple[str, str], str] = {}
-    for file, key in declaration.params:
-        if file not in contents:
-            try:
-                contents[file] = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError, yaml.YAMLError):
-                raise DataError(f"{file}: cannot be read") from None
-        value = contents[file]
-        for part in filter(None, key.split(".")):
-            value = value.get(part) if isinstance(value, dict) else None
-        values[file, key] = json.dumps(value, sort_keys=True, default=str)
-    return values
+    contents = {file: _read_yaml(Path(file)) for file in {file for file, _ in declaration.params}}
+    return {
+        (file, key): json.dumps(_at(contents[file], key), sort_keys=True, default=str)
+        for file, key in declaration.params
+    }
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise DataError(f"{path}: cannot be read") from None
+
+
+def _at(value: Any, key: str) -> Any:
+    """What stands under a dotted key; None where nothing does."""
+    for part in filter(None, key.split(".")):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def _moved_params(before: Inputs) -> Iterator[str]:

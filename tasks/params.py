@@ -1,8 +1,9 @@
 """The frozen mirror of `params.yaml`: one class a stage, nothing unknown, nothing impossible."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,32 +23,125 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Prepare(Section):
-    """Which images there are, how they are framed, and which classes are kept for what."""
+class Splits(Section):
+    """Which classes are kept for what; a class is in one split, whatever else changes.
 
-    source: Literal["glyphs"]
-    image_size_px: Annotated[int, Field(ge=16, le=512)]
-    channels: Literal[1, 3]
-    framing: Literal["ink", "crop"]
-    samples_per_class: Annotated[int, Field(ge=2, le=1000)]
-    minimum_typefaces: Annotated[int, Field(ge=1, le=16)]
-    maximum_similarity: Share
-    base_scripts: Annotated[list[str], Field(min_length=1)]
-    validation_scripts: Annotated[list[str], Field(min_length=1)]
-    novel_scripts: Annotated[list[str], Field(min_length=1)]
-    domains: list[Literal["digits"]]
+    Lists name classes or whole groups. What they do not name is left out by `list`, and hashed by
+    its name into a split of about the given share by `share` (each class) and `group` (each group).
+    """
+
+    by: Literal["share", "group", "list", "table"]
+    validation_share: Share
+    novel_share: Share
+    base: list[str]
+    validation: list[str]
+    novel: list[str]
+
+    @property
+    def lists(self) -> dict[str, list[str]]:
+        """Split -> the classes and groups that it is to have."""
+        return {"base": self.base, "validation": self.validation, "novel": self.novel}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Split -> about which share of classes or groups; the rest is base."""
+        return {"validation": self.validation_share, "novel": self.novel_share}
 
     @model_validator(mode="after")
     def _splits_are_disjoint(self) -> Self:
         seen: dict[str, str] = {}
-        for key in ("base_scripts", "validation_scripts", "novel_scripts"):
-            for script in getattr(self, key):
-                if script in seen:
+        for key, names in self.lists.items():
+            for name in names:
+                if name in seen:
                     raise ValueError(
-                        f"script {script} stands in {seen[script]} and again in {key}; "
-                        "name it once, or novel classes are not novel"
+                        f"{name} stands in {seen[name]} and again in {key}; name it once, or "
+                        "novel classes are not novel"
                     )
-                seen[script] = key
+                seen[name] = key
+        if self.validation_share + self.novel_share > 1:
+            raise ValueError(
+                f"validation_share + novel_share = {self.validation_share + self.novel_share:g}, "
+                "needed at most 1"
+            )
+        return self
+
+
+class Glyphs(Section):
+    """Read by source glyphs."""
+
+    samples_per_class: Annotated[int, Field(ge=2, le=1000)]
+    minimum_typefaces: Annotated[int, Field(ge=1, le=16)]
+    maximum_similarity: Share
+
+
+class Omniglot(Section):
+    """Read by source omniglot."""
+
+    rotated_classes: bool
+
+
+class Torchvision(Section):
+    """Read by source torchvision."""
+
+    dataset: str
+    download: bool
+
+
+class Fake(Section):
+    """Read by source fake."""
+
+    classes: Annotated[int, Field(ge=2, le=10_000)]
+    images: Annotated[int, Field(ge=2, le=1_000_000)]
+    image_size_px: Annotated[int, Field(ge=1, le=1024)]
+
+
+SOURCES_WITH_ROOT = ("image_folder", "archive", "omniglot", "torchvision")
+
+
+class Prepare(Section):
+    """Which images there are, how they are framed, and which classes are kept for what."""
+
+    source: Literal["glyphs", "image_folder", "archive", "omniglot", "torchvision", "fake"]
+    root: str
+    watch: Annotated[list[Literal["root"]], Field(max_length=1)]
+    image_size_px: Annotated[int, Field(ge=16, le=512)]
+    channels: Literal[1, 3]
+    framing: Literal["ink", "crop"]
+    maximum_image_pixels: Annotated[int, Field(ge=256, le=200_000_000)]
+    max_rejected_share: Share
+    splits: Splits
+    domains: list[Literal["digits"]]
+    glyphs: Glyphs
+    omniglot: Omniglot
+    torchvision: Torchvision
+    fake: Fake
+
+    def finding(self) -> dict[str, Any]:
+        """The arguments of `tasks.sources.find.find_images`."""
+        return {
+            "source": self.source,
+            "root": self.root,
+            "rotated_classes": self.omniglot.rotated_classes,
+            "dataset": self.torchvision.dataset,
+            "download": self.torchvision.download,
+            "fake_classes": self.fake.classes,
+            "fake_images": self.fake.images,
+            "fake_image_size_px": self.fake.image_size_px,
+        }
+
+    @model_validator(mode="after")
+    def _root_is_named(self) -> Self:
+        if self.source in SOURCES_WITH_ROOT and not self.root:
+            raise ValueError(
+                f"root: empty, needed the folder, table, archive or address of the images that "
+                f"source {self.source} reads: --set prepare.root=PATH"
+            )
+        if self.watch and self.source not in SOURCES_WITH_ROOT:
+            raise ValueError(f"watch: source {self.source} has no root to watch; needed []")
+        if self.source == "glyphs" and self.splits.by != "list":
+            raise ValueError(f"splits.by: source glyphs needs list, found {self.splits.by}")
+        if self.splits.by == "table" and self.source not in ("image_folder", "archive"):
+            raise ValueError(f"splits.by: table needs source image_folder, found {self.source}")
         return self
 
 
@@ -131,11 +225,13 @@ class Protocol(Section):
     domain: str
     way: Annotated[int, Field(ge=2)]
     shot: PositiveInt
+    within_group: bool = False
 
     @property
     def name(self) -> str:
         """How tables and files call it, for example `novel 5-way 1-shot`."""
-        return f"{self.domain} {self.way}-way {self.shot}-shot"
+        within = " within a group" if self.within_group else ""
+        return f"{self.domain} {self.way}-way {self.shot}-shot{within}"
 
 
 class Evaluate(Section):
@@ -166,12 +262,12 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _episodes_fit_samples(self) -> Self:
+        samples = self.prepare.glyphs.samples_per_class
         for key, shot, queries in self._episode_demands():
-            if shot + queries > self.prepare.samples_per_class:
+            if self.prepare.source == "glyphs" and shot + queries > samples:
                 raise ValueError(
                     f"{key}: shot + queries = {shot} + {queries} is more than "
-                    f"prepare.samples_per_class = {self.prepare.samples_per_class}; "
-                    "ask for fewer or render more"
+                    f"prepare.glyphs.samples_per_class = {samples}; ask for fewer or render more"
                 )
         domains = {"novel", *self.prepare.domains}
         for index, protocol in enumerate(self.evaluate.protocols):
@@ -182,35 +278,57 @@ class Params(Section):
                 )
         return self
 
-    def check_episodes(self, counts: Mapping[str, Sequence[int]]) -> None:
+    def images_needed(self) -> dict[str, int]:
+        """Split -> how many images a class needs to serve in any episode drawn from it."""
+        selections = (self.pretrain.selection, self.metatrain.selection)
+        novel = [one.shot for one in self.evaluate.protocols if one.domain == "novel"]
+        needed = {
+            "base": self.metatrain.shot + self.metatrain.queries,
+            "validation": min(one.shot + one.queries for one in selections),
+        }
+        return needed | ({"novel": min(novel) + self.evaluate.queries} if novel else {})
+
+    def check_episodes(self, classes: Mapping[str, Sequence[tuple[str, int]]]) -> None:
         """Check that every episode asked for can be drawn from the classes there are.
 
         Args:
-            counts: part of the image store -> images of each of its classes.
+            classes: part of the image store -> group and number of images of each of its classes.
 
         Raises:
             ParametersError: too few classes, or too few images in them; a line a fault.
         """
         asked = [
-            (f"{key}.selection", "validation", one.way, one.shot + one.queries)
+            (f"{key}.selection", "validation", one.way, one.shot + one.queries, False)
             for key, one in (
                 ("pretrain", self.pretrain.selection),
                 ("metatrain", self.metatrain.selection),
             )
         ]
         meta = self.metatrain
-        asked.append(("metatrain", "base", meta.way, meta.shot + meta.queries))
+        asked.append(("metatrain", "base", meta.way, meta.shot + meta.queries, False))
         asked += [
-            (f"evaluate.protocols[{index}]", one.domain, one.way, one.shot + self.evaluate.queries)
+            (
+                f"evaluate.protocols[{index}]",
+                one.domain,
+                one.way,
+                one.shot + self.evaluate.queries,
+                one.within_group,
+            )
             for index, one in enumerate(self.evaluate.protocols)
         ]
         faults = []
-        for key, part, way, images in asked:
-            able = sum(count >= images for count in counts.get(part, ()))
-            if able < way:
+        for key, part, way, images, within_group in asked:
+            able = Counter(
+                group if within_group else ""
+                for group, count in classes.get(part, ())
+                if count >= images
+            )
+            most = max(able.values(), default=0)
+            if most < way:
+                where = "of one group " if within_group else ""
                 faults.append(
-                    f"{PARAMS_FILE}: {key}.way: found {way}, needed at most {able}, the classes "
-                    f"of {part} with at least {images} images (shot + queries)"
+                    f"{PARAMS_FILE}: {key}.way: found {way}, needed at most {most}, the classes "
+                    f"{where}of {part} with at least {images} images (shot + queries)"
                 )
         if faults:
             raise ParametersError("\n".join(faults))

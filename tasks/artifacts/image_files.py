@@ -1,7 +1,11 @@
 """Reads image files of unknown origin: cheap to refuse, upright, RGB."""
 
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +15,52 @@ from tasks.errors import DataError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
+LARGE_PIXELS = 8_000_000
+
 # Named, because a file chooses its decoder by its content, and Pillow's list holds some that
 # start other programs (EPS).
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_OF_ONE_FRAME = ("PNG", "TIFF", "WEBP")  # of a GIF, the first of its frames is as good as any
+
+
+class ImageError(DataError):
+    """One image cannot be used; the text says what was found and what was needed."""
+
+
+def decode_image(
+    content: bytes,
+    maximum_pixels: int,
+    large: AbstractContextManager[object] | None = None,
+) -> Image.Image:
+    """Decode one image: turned as its EXIF says, transparency on white, 8 bits a channel.
+
+    The size in the header is checked before anything is decoded.
+
+    Args:
+        content: of the file.
+        maximum_pixels: width times height to accept at most.
+        large: entered while an image of more than `LARGE_PIXELS` is decoded: a lock that keeps
+            several of them from being in memory at once.
+
+    Returns:
+        RGB; of a GIF the first frame.
+
+    Raises:
+        ImageError: empty, no image, damaged, animated, or larger than accepted.
+    """
+    if not content:
+        raise ImageError("empty file")
+    needed = f"at most {maximum_pixels:,} pixels (prepare.maximum_image_pixels)"
+
+    def check(image: Image.Image) -> None:
+        width, height = image.size
+        if width * height > maximum_pixels:
+            raise ImageError(f"found {width:,} x {height:,} px, needed {needed}")
+        frames = getattr(image, "n_frames", 1) if image.format in _OF_ONE_FRAME else 1
+        if frames > 1:
+            raise ImageError(f"animated or of several pages: found {frames} frames, needed one")
+
+    return _decode(BytesIO(content), check, needed, large)
 
 
 def read_image(path: Path, maximum_side_px: int) -> NDArray[np.uint8]:
@@ -31,28 +78,23 @@ def read_image(path: Path, maximum_side_px: int) -> NDArray[np.uint8]:
     Raises:
         DataError: no such file, no image, damaged, or larger than accepted.
     """
+    needed = f"at most {maximum_side_px:,} px a side"
+
+    def check(image: Image.Image) -> None:
+        width, height = image.size
+        if max(width, height) > maximum_side_px:
+            raise ImageError(
+                f"found {width:,} x {height:,} px, needed {needed}; shrink it, or raise "
+                "export.maximum_image_side_px and export again"
+            )
+
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large images; here the header decides, and the limit is lower.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
-                _check_size(path, image, maximum_side_px)
-                image.load()
-                return np.array(_rgb(path, ImageOps.exif_transpose(image)))
-    except DataError:
-        raise
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image; needed one of {', '.join(_FORMATS)}") from None
-    except Image.DecompressionBombError:
-        raise DataError(
-            f"{path}: its header claims more pixels than Pillow accepts, needed at most "
-            f"{maximum_side_px} px a side; shrink it"
-        ) from None
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        with path.open("rb") as file:
+            return np.array(_decode(file, check, needed))
+    except ImageError as fault:
+        raise DataError(f"{path}: {fault}") from None
+    except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except Exception as error:  # a decoder answers damaged bytes with almost any exception
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: damaged image ({reason}); replace it") from None
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -85,24 +127,46 @@ def class_folders(root: Path) -> list[Path]:
         raise DataError(f"{root}: cannot be read as a folder: {error.strerror}") from None
 
 
-def _check_size(path: Path, image: Image.Image, maximum_side_px: int) -> None:
-    width, height = image.size
-    if max(width, height) > maximum_side_px:
-        raise DataError(
-            f"{path}: found {width:,} x {height:,} px, needed at most {maximum_side_px:,} px a "
-            "side; shrink it, or raise export.maximum_image_side_px and export again"
-        )
+def _decode(
+    file: IO[bytes],
+    check: Callable[[Image.Image], None],
+    needed: str,
+    large: AbstractContextManager[object] | None = None,
+) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large images; here the header decides, and the limit is lower.
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=_FORMATS) as image:
+                check(image)
+                is_large = image.width * image.height > LARGE_PIXELS
+                with large if large is not None and is_large else nullcontext():
+                    image.load()
+                    return _rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"not an image; needed one of {', '.join(_FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise ImageError(
+            f"its header claims more pixels than Pillow accepts, needed {needed}; shrink it"
+        ) from None
+    except Exception as error:  # a decoder answers damaged bytes with almost any exception
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"damaged image ({reason}); replace it") from None
 
 
-def _rgb(path: Path, image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise DataError(
-            f"{path}: found 32-bit grey levels (mode {image.mode}), needed 8 or 16 bits a channel"
+        raise ImageError(
+            f"found 32-bit grey levels (mode {image.mode}), needed 8 or 16 bits a channel"
         )
-    if image.has_transparency_data:
-        layers = image.convert("RGBA")
-        paper = Image.new("RGBA", layers.size, "white")
-        return Image.alpha_composite(paper, layers).convert("RGB")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layers = image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
+    opacity = layers.getchannel("A")
+    paper = Image.new("RGB", layers.size, "white")
+    paper.paste(layers.convert("RGB"), mask=opacity)
+    return paper

@@ -5,7 +5,7 @@ A folder with, for each part (`base`, `validation`, `novel` and further evaluati
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -99,9 +99,12 @@ class ImageStore:
         """The classes of one part, without touching its images."""
         return tuple(ImageClass(**entry) for entry in self._entry(part)["classes"])
 
-    def image_counts(self) -> dict[str, list[int]]:
-        """Images of each class, for every part."""
-        return {part: [one.images for one in self.classes(part)] for part in self.manifest["parts"]}
+    def class_sizes(self) -> dict[str, list[tuple[str, int]]]:
+        """Group and number of images of each class, for every part."""
+        return {
+            part: [(one.group, one.images) for one in self.classes(part)]
+            for part in self.manifest["parts"]
+        }
 
     def read(self, part: str) -> Part:
         """Open one part; images stay on disk until they are used.
@@ -130,6 +133,87 @@ class ImageStore:
         return cast(dict[str, Any], parts[part])
 
 
+class PartWriter:
+    """Writes one part image by image, so that no part has to fit into memory.
+
+    Args:
+        folder: of the store.
+        name: of the part.
+        shape: of one image, `(side, side, channels)`.
+    """
+
+    def __init__(self, folder: Path, name: str, shape: tuple[int, ...]) -> None:
+        self.name = name
+        self._folder = folder
+        self._shape = shape
+        self._images = (folder / f"{name}.images.npy").open("wb+")
+        self._write_header(0)
+        self._start = self._images.tell()
+        self._keys: list[int] = []
+
+    def append(self, pixels: bytes, class_key: int) -> int:
+        """Add one image, and return its row.
+
+        Args:
+            pixels: uint8, flattened.
+            class_key: any number that stands for its class until `close`.
+        """
+        self._images.write(pixels)
+        self._keys.append(class_key)
+        return len(self._keys) - 1
+
+    def close(
+        self, classes: Mapping[int, tuple[str, str]], dropped: Collection[int] = ()
+    ) -> dict[str, Any]:
+        """Finish the part.
+
+        Args:
+            classes: name and group of each class key, in label order; a class without images is
+                left out.
+            dropped: rows that are not to stay after all.
+
+        Returns:
+            The part's entry for the manifest.
+        """
+        if dropped:
+            self._drop(set(dropped))
+        counts = Counter(self._keys)
+        kept = [key for key in classes if counts[key]]
+        label_of = {key: label for label, key in enumerate(kept)}
+        labels = np.array([label_of[key] for key in self._keys], np.int64)
+        self._write_header(len(labels))
+        self._images.close()
+        np.save(self._folder / f"{self.name}.labels.npy", labels, allow_pickle=False)
+        entries = [ImageClass(*classes[key], counts[key]) for key in kept]
+        return {
+            "images": len(labels),
+            "groups": dict(Counter(entry.group for entry in entries)),
+            "sha256": {
+                kind: sha256(self._folder / f"{self.name}.{kind}.npy")
+                for kind in ("images", "labels")
+            },
+            "classes": [asdict(entry) for entry in entries],
+        }
+
+    def _drop(self, rows: set[int]) -> None:
+        size = int(np.prod(self._shape))
+        kept = [row for row in range(len(self._keys)) if row not in rows]
+        for place, row in enumerate(kept):
+            if place != row:
+                self._images.seek(self._start + row * size)
+                pixels = self._images.read(size)
+                self._images.seek(self._start + place * size)
+                self._images.write(pixels)
+        self._images.truncate(self._start + len(kept) * size)
+        self._keys = [self._keys[row] for row in kept]
+
+    def _write_header(self, images: int) -> None:
+        # numpy pads the header so that the first axis may grow in place.
+        self._images.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (images, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._images, header)
+
+
 def write_image_store(
     folder: Path,
     parts: Mapping[str, Part],
@@ -147,36 +231,59 @@ def write_image_store(
     Raises:
         DataError: a class name stands in two of `SPLITS`, or labels and classes disagree.
     """
-    _check_disjoint({name: parts[name] for name in SPLITS})
     entries = {}
     for name, part in parts.items():
         counts = np.bincount(part.labels, minlength=len(part.classes))
         if counts.tolist() != [entry.images for entry in part.classes]:
             raise DataError(f"{name}: labels and class counts disagree")
-        hashes = {}
-        for kind, array in (("images", part.images), ("labels", part.labels)):
-            path = folder / f"{name}.{kind}.npy"
-            np.save(path, array, allow_pickle=False)
-            hashes[kind] = sha256(path)
-        entries[name] = {
-            "images": len(part.images),
-            "groups": dict(Counter(entry.group for entry in part.classes)),
-            "sha256": hashes,
-            "classes": [asdict(entry) for entry in part.classes],
-        }
-    write_csv(
-        folder / REJECTED, [asdict(one) for one in rejected], ["class_name", "path", "reason"]
-    )
+        entries[name] = write_part(folder, name, part)
+    write_manifest(folder, entries, description, rejected)
+
+
+def write_part(folder: Path, name: str, part: Part) -> dict[str, Any]:
+    """Write a part that is in memory, and return its entry for the manifest."""
+    writer = PartWriter(folder, name, part.images.shape[1:])
+    for image, label in zip(part.images, part.labels.tolist(), strict=True):
+        writer.append(image.tobytes(), label)
+    return writer.close({label: (one.name, one.group) for label, one in enumerate(part.classes)})
+
+
+def write_manifest(
+    folder: Path,
+    entries: Mapping[str, Mapping[str, Any]],
+    description: Mapping[str, Any],
+    rejected: Sequence[Rejected],
+) -> None:
+    """Write what makes a folder of parts a store.
+
+    Args:
+        folder: holds the parts.
+        entries: what `PartWriter.close` returned for each; must hold `SPLITS`.
+        description: source, framing and sizes; copied into the manifest.
+        rejected: what was left out.
+
+    Raises:
+        DataError: a class name stands in two of `SPLITS`.
+    """
+    _check_disjoint({name: entries[name]["classes"] for name in SPLITS})
+    write_rejected(folder / REJECTED, rejected)
     write_json(
         folder / MANIFEST,
-        {"format": FORMAT, **description, "rejected": len(rejected), "parts": entries},
+        {"format": FORMAT, **description, "rejected": len(rejected), "parts": dict(entries)},
     )
 
 
-def _check_disjoint(splits: Mapping[str, Part]) -> None:
+def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
+    """Write what was left out as a table: class, path, reason."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(path, [asdict(one) for one in rejected], ["class_name", "path", "reason"])
+
+
+def _check_disjoint(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     home: dict[str, str] = {}
-    for split, part in splits.items():
-        for entry in part.classes:
-            if entry.name in home:
-                raise DataError(f"class {entry.name} stands in {home[entry.name]} and in {split}")
-            home[entry.name] = split
+    for split, classes in splits.items():
+        for entry in classes:
+            name = entry["name"]
+            if name in home:
+                raise DataError(f"class {name} stands in {home[name]} and in {split}")
+            home[name] = split

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+STATE = Path(".headstart")  # of this checkout, no part of any result
+
+LISTING = Path("data/scan/listing.csv")
 PREPARED = Path("outputs/prepare")
 PRETRAINED = Path("outputs/pretrain")
 METATRAINED = Path("outputs/metatrain")

@@ -54,6 +54,7 @@ class Pool:
         queries: int,
         seed: int,
         purpose: str,
+        groups: NDArray[np.int64] | None = None,
     ) -> Episodes:
         """Draw episodes `first` .. `first + episodes - 1`.
 
@@ -65,29 +66,39 @@ class Pool:
             queries: query images of a class.
             seed: `seed` of `params.yaml`.
             purpose: what the episodes are for; other purposes get unrelated episodes.
+            groups: the group of each class `(classes,)`; all classes of an episode then come from
+                one group, and every group that has enough of them is as likely. None mixes all.
 
         Raises:
-            DataError: fewer classes than `way` have `shot + queries` images.
+            DataError: fewer classes than `way`, of any one group, have `shot + queries` images.
         """
-        able = self._able(way, shot + queries)
+        able = self._able(way, shot + queries, groups)
         asked = (way, shot, queries)
         class_key = entropy(seed, "episode classes", purpose, *asked)
         image_key = entropy(seed, "episode images", purpose, *asked)
+        group_key = entropy(seed, "episode groups", purpose, *asked)
         chunk = max(1, _CHUNK_KEYS // (way * int(self.counts.max()) + len(able)))
         parts = []
         for start in range(first, first + episodes, chunk):
             numbers = np.arange(start, min(start + chunk, first + episodes))
-            order = np.argsort(_keys(class_key, numbers, len(able)), axis=1)
+            keys = _keys(class_key, numbers, len(able))
+            if groups is not None:
+                keys = _confined(keys, groups[able], way, _keys(group_key, numbers, 1)[:, 0])
+            order = np.argsort(keys, axis=1)
             classes = able[order[:, :way]]
             images = self._images(classes, numbers, shot + queries, image_key)
             parts.append((classes, images[..., :shot], images[..., shot:]))
         return Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
-    def _able(self, way: int, images: int) -> NDArray[np.int64]:
+    def _able(
+        self, way: int, images: int, groups: NDArray[np.int64] | None
+    ) -> NDArray[np.int64]:
         able = np.flatnonzero(self.counts >= images)
-        if len(able) < way:
+        most = len(able) if groups is None else int(np.bincount(groups[able]).max(initial=0))
+        if most < way:
+            where = "" if groups is None else " of one group"
             raise DataError(
-                f"found {len(able)} classes with at least {images} images (shot + queries), needed "
+                f"found {most} classes{where} with at least {images} images (shot + queries), needed "
                 f"{way} (way); the pool has {len(self.counts)} classes, the smallest of "
                 f"{self.counts.min(initial=0)} images: ask for fewer ways, shots or queries"
             )
@@ -104,6 +115,22 @@ class Pool:
         keys = np.where(np.arange(widest) < counts[..., None], keys >> np.uint64(1), ~np.uint64(0))
         chosen = np.argsort(keys, axis=2)[..., :images]
         return cast(NDArray[np.int64], self._order[self._starts[classes][..., None] + chosen])
+
+
+def _confined(
+    keys: NDArray[np.uint64], groups: NDArray[np.int64], way: int, draws: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Class keys with those outside each episode's group moved behind all others.
+
+    Args:
+        keys: of each episode's classes `(episode, class)`.
+        groups: of each class `(class,)`.
+        way: how many classes a group must have.
+        draws: a random number for each episode `(episode,)`, which picks its group.
+    """
+    large = np.flatnonzero(np.bincount(groups) >= way)
+    chosen = large[(draws % np.uint64(len(large))).astype(np.int64)]
+    return np.where(groups == chosen[:, None], keys >> np.uint64(1), ~np.uint64(0))
 
 
 def _keys(key: int, numbers: NDArray[np.int64], width: int) -> NDArray[np.uint64]:

@@ -35,7 +35,7 @@ def accuracy_bars(results: Sequence[Measured]) -> bytes:
         )
         axes.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=7, padding=1)
     axes.set_xticks(
-        positions, [f"{one.domain}\n{one.way}-way {one.shot}-shot" for one in results], fontsize=8
+        positions, [one.title.replace(" ", "\n", 1) for one in results], fontsize=8
     )
     axes.set_ylabel("accuracy, %")
     axes.set_ylim(0, 112)
@@ -58,7 +58,7 @@ def gain_intervals(results: Sequence[Measured]) -> bytes:
         capsize=3,
     )
     axes.axvline(0, color="#444444", linewidth=0.8)
-    axes.set_yticks(rows, [f"{one.domain} {one.way}-way {one.shot}-shot" for one in results])
+    axes.set_yticks(rows, [one.title for one in results])
     axes.set_ylim(-0.6, len(results) - 0.4)
     axes.set_xlabel("transfer + meta minus transfer alone, percentage points")
     return _png(figure)

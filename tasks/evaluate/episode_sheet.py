@@ -73,7 +73,7 @@ def episode_sheet(measured: Measured, part: Part, number: int) -> EpisodeSheet:
         )
         for row, name in enumerate(names)
     ]
-    title = f"{measured.domain}, {measured.way}-way {measured.shot}-shot, episode {number}"
+    title = f"{measured.title}, episode {number}"
     return EpisodeSheet(title, rows)
 
 

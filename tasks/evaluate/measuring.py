@@ -35,6 +35,12 @@ class EpisodeKind(Protocol):
     @property
     def shot(self) -> int: ...  # noqa: D102
 
+    @property
+    def within_group(self) -> bool: ...  # noqa: D102
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -44,6 +50,8 @@ class Measured:
         domain: where the classes came from.
         way: classes in an episode.
         shot: support images of a class.
+        within_group: whether all classes of an episode come from one group.
+        title: how tables call the protocol.
         episodes: the episodes, the same for every arm.
         predicted: arm -> predicted position of the class `(episode, query)`.
         accuracy: arm -> share of right answers `(episode,)`, 0..1.
@@ -52,6 +60,8 @@ class Measured:
     domain: str
     way: int
     shot: int
+    within_group: bool
+    title: str
     episodes: Episodes
     predicted: Mapping[str, NDArray[np.int64]]
     accuracy: Mapping[str, NDArray[np.float64]]
@@ -59,7 +69,8 @@ class Measured:
     @property
     def key(self) -> str:
         """Name in files, for example `novel_5way_1shot`."""
-        return f"{self.domain}_{self.way}way_{self.shot}shot"
+        within = "_within_group" if self.within_group else ""
+        return f"{self.domain}_{self.way}way_{self.shot}shot{within}"
 
     def summary(self) -> dict[str, Any]:
         """Means, 95 % half-widths and paired differences, as `metrics.json` holds them."""
@@ -72,6 +83,7 @@ class Measured:
             "domain": self.domain,
             "way": self.way,
             "shot": self.shot,
+            "within_group": self.within_group,
             "accuracy": {arm: one.mean for arm, one in estimates.items()},
             "interval95": {arm: one.interval95 for arm, one in estimates.items()},
             "gain": gains,
@@ -116,7 +128,8 @@ def measure(
     embeddings = embed_all(arms, parts, track)
     results = []
     for kind in track(kinds, "episodes", len(kinds)):
-        drawn = Pool(parts[kind.domain].labels).draw(
+        part = parts[kind.domain]
+        drawn = Pool(part.labels).draw(
             0,
             episodes,
             way=kind.way,
@@ -124,6 +137,7 @@ def measure(
             queries=queries,
             seed=seed,
             purpose=f"evaluate {kind.domain}",
+            groups=_groups(part) if kind.within_group else None,
         )
         truth = np.repeat(np.arange(kind.way), queries)
         predicted = {
@@ -133,5 +147,22 @@ def measure(
             for name, arm in arms.items()
         }
         accuracy = {name: (guess == truth).mean(axis=1) for name, guess in predicted.items()}
-        results.append(Measured(kind.domain, kind.way, kind.shot, drawn, predicted, accuracy))
+        results.append(
+            Measured(
+                kind.domain,
+                kind.way,
+                kind.shot,
+                kind.within_group,
+                kind.name,
+                drawn,
+                predicted,
+                accuracy,
+            )
+        )
     return results
+
+
+def _groups(part: Part) -> NDArray[np.int64]:
+    """The group of each class as a number."""
+    names = sorted({one.group for one in part.classes})
+    return np.array([names.index(one.group) for one in part.classes])

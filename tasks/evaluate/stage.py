@@ -33,7 +33,7 @@ def evaluate(params: Params, track: Track) -> None:
     section = params.evaluate
     optimisation.deterministic()
     store = ImageStore(PREPARED)
-    params.check_episodes(store.image_counts())
+    params.check_episodes(store.class_sizes())
     parts = {kind.domain: store.read(kind.domain) for kind in section.protocols}
     results = measure(
         section.protocols,
@@ -74,7 +74,7 @@ def _line(result: Measured) -> str:
         f"{TITLES[arm]} {100 * mean:.2f} ± {100 * summary['interval95'][arm]:.2f} %"
         for arm, mean in summary["accuracy"].items()
     )
-    return f"{result.domain} {result.way}-way {result.shot}-shot: {figures}"
+    return f"{result.title}: {figures}"
 
 
 def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:

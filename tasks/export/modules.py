@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from tasks.backbones.encoder import Encoder
-from tasks.framing import Framing
+from tasks.framing.graph import Framing
 from tasks.heads.linear import linear_logits
 from tasks.learners.learner import as_learner
 

@@ -23,7 +23,7 @@ from tasks.export.graphs import serialised
 from tasks.export.modules import Adapt, Predict
 from tasks.export.parts import Parts
 from tasks.export.samples import IMAGE_SIZES, SHOTS, drawings, support_set
-from tasks.framing import Framing
+from tasks.framing.graph import Framing
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from tasks.artifacts.layout import METATRAINED, PRETRAINED
 from tasks.backbones.build import read_encoder
 from tasks.errors import DataError
 from tasks.export.modules import Adapt, ImageClassifier, ImageEncoder, Predict
-from tasks.framing import Framing
+from tasks.framing.graph import Framing
 from tasks.heads.classifier import read_classifier
 from tasks.learners.learner import read_learner
 

@@ -30,7 +30,7 @@ def metatrain(params: Params, track: Track) -> None:
     section = params.metatrain
     optimisation.deterministic()
     store = ImageStore(PREPARED)
-    params.check_episodes(store.image_counts())
+    params.check_episodes(store.class_sizes())
     encoder = read_encoder(PRETRAINED, "pretrain")
     spec = LearnerSpec(
         section.learner,

@@ -1,7 +1,5 @@
 """Renders and frames many letters on all cores."""
 
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,11 +12,11 @@ from numpy.typing import NDArray
 
 from tasks.artifacts.image_store import ImageClass, Part
 from tasks.errors import DataError
-from tasks.framing import Framing, frame_grey
-from tasks.lifeline import bind_to_parent
+from tasks.framing.graph import Framing, frame_grey
 from tasks.progress import Track
 from tasks.sources import glyphs
 from tasks.sources.typefaces import Letter
+from tasks.workers import process_pool
 
 _LETTERS_AT_ONCE = 16
 
@@ -33,12 +31,8 @@ def rendering_pool(processes: int | None = None) -> Iterator[ProcessPoolExecutor
     Raises:
         DataError: the system ended a worker.
     """
-    # Spawned, not forked: torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    if processes is None and hasattr(os, "sched_getaffinity"):
-        processes = len(os.sched_getaffinity(0))
     try:
-        with ProcessPoolExecutor(processes, context, initializer=bind_to_parent) as pool:
+        with process_pool(processes) as pool:
             yield pool
     except BrokenProcessPool:
         raise DataError(

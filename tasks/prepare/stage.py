@@ -1,64 +1,42 @@
 """What stage prepare does: source -> image store."""
 
 import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from tasks.artifacts.files import complete_folder
-from tasks.artifacts.image_store import SPLITS, write_image_store
+from tasks.artifacts.image_store import REJECTED, Rejected, write_manifest
 from tasks.artifacts.layout import PREPARED
-from tasks.framing import Framing
 from tasks.params import Params
-from tasks.prepare.rendering import frame_digits, render_part, rendering_pool
-from tasks.prepare.splits import split_by_script
 from tasks.progress import Track
-from tasks.sources import digits, typefaces
 
 logger = logging.getLogger(__name__)
 
+Entries = dict[str, dict[str, Any]]
+Check = Callable[[Mapping[str, list[tuple[str, int]]]], None]
+
 
 def prepare(params: Params, track: Track) -> None:
-    """Render the glyphs, frame them and the digits, and write the image store.
+    """Bring the images of the source into the image store.
 
     Raises:
-        DataError: a font or a script is missing.
-        ParametersError: no episode of some protocol can be drawn from these classes.
+        DataError: the source is missing or damaged, or too many of its images cannot be used.
+        MovedInputsError: the images changed since stage scan looked through them.
+        ParametersError: no episode of some protocol can be drawn from these classes, or a list of
+            splits names what there is not.
     """
     section = params.prepare
-    fonts = typefaces.folder()
-    splits = split_by_script(
-        fonts,
-        {split: getattr(section, f"{split}_scripts") for split in SPLITS},
-        minimum_typefaces=section.minimum_typefaces,
-        maximum_similarity=section.maximum_similarity,
-    )
-    handwriting, digit_labels = digits.load()
-    framing = Framing(section.framing, section.image_size_px, section.channels)
-    parts = {}
-    if "digits" in section.domains:
-        parts["digits"] = frame_digits(handwriting, digit_labels, framing)
-    counts = {
-        split: [section.samples_per_class] * len(letters)
-        for split, letters in splits.letters.items()
-    }
-    params.check_episodes(
-        counts | {name: [one.images for one in part.classes] for name, part in parts.items()}
-    )
-    for split, letters in splits.letters.items():
-        logger.info("%s: %d letters", split, len(letters))
     with complete_folder(PREPARED) as folder:
-        with rendering_pool() as pool:
-            rendered = {
-                split: render_part(
-                    letters,
-                    fonts,
-                    framing,
-                    pool,
-                    track,
-                    label=f"rendering {split}",
-                    seed=params.seed,
-                    samples=section.samples_per_class,
-                )
-                for split, letters in splits.letters.items()
-            }
+        domains = _write_domains(folder, params)
+        sizes = {name: _sizes(entry) for name, entry in domains.items()}
+
+        def check(classes: Mapping[str, list[tuple[str, int]]]) -> None:
+            params.check_episodes({**classes, **sizes})
+
+        write = _write_letters if section.source == "glyphs" else _write_found
+        entries, rejected = write(folder, params, check, track)
+        check({name: _sizes(entry) for name, entry in entries.items()})
         description = {
             "source": section.source,
             "framing": section.framing,
@@ -66,11 +44,78 @@ def prepare(params: Params, track: Track) -> None:
             "channels": section.channels,
             "seed": params.seed,
         }
-        write_image_store(folder, {**rendered, **parts}, description, splits.rejected)
-    logger.info(
-        "%s: %d images in %d classes; %d look-alikes left out",
-        PREPARED,
-        sum(len(part.images) for part in (*rendered.values(), *parts.values())),
-        sum(len(part.classes) for part in (*rendered.values(), *parts.values())),
-        len(splits.rejected),
+        entries |= domains
+        write_manifest(folder, entries, description, rejected)
+    for name, entry in entries.items():
+        logger.info("%s: %d images of %d classes", name, entry["images"], len(entry["classes"]))
+    logger.info("%d left out, each with its reason in %s", len(rejected), PREPARED / REJECTED)
+
+
+# torch is imported by what frames glyphs and digits alone: photographs do without.
+
+
+def _write_domains(folder: Path, params: Params) -> Entries:
+    if "digits" not in params.prepare.domains:
+        return {}
+    from tasks.prepare.letters import write_digits
+
+    section = params.prepare
+    framing = (section.framing, section.image_size_px, section.channels)
+    return {"digits": write_digits(folder, *framing)}
+
+
+def _write_letters(
+    folder: Path, params: Params, check: Check, track: Track
+) -> tuple[Entries, list[Rejected]]:
+    from tasks.prepare.letters import split_by_script, write_letters
+    from tasks.sources.typefaces import folder as typefaces
+
+    section = params.prepare
+    samples = section.glyphs.samples_per_class
+    splits = split_by_script(
+        typefaces(),
+        section.splits.lists,
+        minimum_typefaces=section.glyphs.minimum_typefaces,
+        maximum_similarity=section.glyphs.maximum_similarity,
     )
+    check(
+        {split: [(one.script, samples) for one in some] for split, some in splits.letters.items()}
+    )
+    framing = (section.framing, section.image_size_px, section.channels)
+    entries = write_letters(
+        folder, splits, track, samples=samples, framing=framing, seed=params.seed
+    )
+    return entries, list(splits.rejected)
+
+
+def _write_found(
+    folder: Path, params: Params, check: Check, track: Track
+) -> tuple[Entries, list[Rejected]]:
+    from tasks.prepare.decoding import TileSpec
+    from tasks.prepare.images import write_found
+    from tasks.prepare.splits import Splitting
+    from tasks.sources.find import find_images
+
+    section = params.prepare
+    return write_found(
+        folder,
+        find_images(**section.finding()),
+        check,
+        track,
+        spec=TileSpec(
+            section.framing, section.image_size_px, section.channels, section.maximum_image_pixels
+        ),
+        splitting=Splitting(
+            section.splits.by,
+            section.splits.shares,
+            section.splits.lists,
+            params.images_needed(),
+            params.seed,
+        ),
+        max_rejected_share=section.max_rejected_share,
+        watched=bool(section.watch),
+    )
+
+
+def _sizes(entry: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return [(one["group"], one["images"]) for one in entry["classes"]]

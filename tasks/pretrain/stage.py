@@ -35,7 +35,7 @@ def pretrain(params: Params, track: Track) -> None:
     section = params.pretrain
     optimisation.deterministic()
     store = ImageStore(PREPARED)
-    params.check_episodes(store.image_counts())
+    params.check_episodes(store.class_sizes())
     base = store.read("base")
     spec = EncoderSpec(section.backbone, store.channels, section.conv4_widths)
     encoder, classifier = _start(section, spec, len(base.classes), params.seed)

@@ -11,6 +11,7 @@ from tasks.params import Params
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SCAN = STAGES.pop("scan")  # runs every time that it is asked for, whatever its code
 OUTPUTS = {
     "prepare": layout.PREPARED,
     "pretrain": layout.PRETRAINED,
@@ -80,8 +81,17 @@ def test_the_folders_in_code_are_the_outs_in_dvc_yaml() -> None:
         assert stage["outs"] == [str(OUTPUTS[name])]
 
 
+def test_scan_leaves_its_listing_where_prepare_looks_and_runs_only_where_asked() -> None:
+    assert SCAN["foreach"] == "${prepare.watch}"
+    assert SCAN["do"]["always_changed"] is True
+    [[listing]] = (list(out) for out in SCAN["do"]["outs"])
+    assert listing == str(layout.LISTING)
+    assert str(layout.LISTING.parent) in STAGES["prepare"]["deps"]
+    assert yaml.safe_load((ROOT / "params.yaml").read_text())["prepare"]["watch"] == []
+
+
 def test_a_stage_reads_only_what_an_earlier_one_makes() -> None:
-    made: set[str] = set()
+    made: set[str] = {str(layout.LISTING.parent)}
     for stage in STAGES.values():
         data = {dep for dep in stage["deps"] if not dep.startswith("tasks")}
         assert data <= made

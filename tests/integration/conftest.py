@@ -24,9 +24,7 @@ TIMEOUT_S = 180
 
 FEW_LETTERS = {
     "prepare": {
-        "base_scripts": ["ARMENIAN"],
-        "validation_scripts": ["HEBREW"],
-        "novel_scripts": ["LAO"],
+        "splits": {"base": ["ARMENIAN"], "validation": ["HEBREW"], "novel": ["LAO"]},
     },
 }
 

@@ -82,7 +82,7 @@ def test_params_edited_while_a_stage_runs_are_not_recorded(toy: Toy) -> None:
     held.unlink()
     code, output = toy.finish(flow)
     assert code == 2
-    assert "params.yaml: prepare.samples_per_class: 20 -> 25" in output
+    assert "params.yaml: prepare.glyphs.samples_per_class: 20 -> 25" in output
     assert toy.lock_bytes() == lock
     code, _ = toy.run("dvc", "repro")
     assert code == 0

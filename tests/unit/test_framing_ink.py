@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from tasks.framing import Framing, frame_grey
+from tasks.framing.graph import Framing, frame_grey
 
 INK = Framing("ink", 28, 1)
 

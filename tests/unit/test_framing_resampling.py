@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from tasks.framing import INK_MARGIN, INK_THRESHOLD, Framing
+from tasks.framing.graph import Framing
+from tasks.framing.rules import INK_MARGIN, INK_THRESHOLD
 from tasks.randomness import numpy_generator
 
 

@@ -47,7 +47,7 @@ def test_the_committed_params_are_valid() -> None:
         ({"evaluate__queries": 16}, ["evaluate.protocols[1]", "5 + 16"]),
         ({"prepare__domains": []}, ["evaluate.protocols[4].domain", "digits", "novel"]),
         ({"pretrain__imagenet_weights": True}, ["pretrain", "imagenet_weights", "resnet18"]),
-        ({"prepare__novel_scripts": ["LATIN"]}, ["LATIN", "base_scripts", "novel_scripts"]),
+        ({"prepare__splits__novel": ["LATIN"]}, ["LATIN", "base", "novel"]),
     ],
 )
 def test_a_fault_is_told_with_file_key_value_and_what_is_allowed(
@@ -91,7 +91,9 @@ def test_more_ways_than_novel_classes_are_refused_with_how_many_there_are() -> N
     params = load_params(COMMITTED)
     counts = {"base": [20] * 50, "validation": [20] * 30, "novel": [20] * 12, "digits": [180] * 10}
     with pytest.raises(ParametersError) as told:
-        params.check_episodes(counts)
+        params.check_episodes(
+            {part: [("", count) for count in sizes] for part, sizes in counts.items()}
+        )
     assert "evaluate.protocols[2].way: found 20, needed at most 12" in str(told.value)
     assert "protocols[0]" not in str(told.value)
 

@@ -77,3 +77,20 @@ def test_classes_too_small_for_an_episode_are_never_drawn() -> None:
 def test_too_few_able_classes_are_told() -> None:
     with pytest.raises(DataError, match="found 2 classes with at least 6 images.*needed 3"):
         Pool(uneven_labels([20, 5, 20])).draw(0, 1, **DEMAND)
+
+
+@given(seed=st.integers(0, 2**62))
+def test_classes_of_one_group_stay_together_and_every_group_has_its_turn(seed: int) -> None:
+    groups = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2])
+    pool = Pool(uneven_labels([8] * 11))
+    drawn = pool.draw(0, 60, **{**DEMAND, "seed": seed}, groups=groups)
+    together = groups[drawn.classes]
+    assert (together == together[:, :1]).all()
+    assert set(together[:, 0]) == {0, 2}  # group 1 has two classes, and three are needed
+    assert all(len(set(classes)) == 3 for classes in drawn.classes)
+
+
+def test_too_small_groups_are_told() -> None:
+    pool = Pool(uneven_labels([8] * 4))
+    with pytest.raises(DataError, match="found 2 classes of one group with at least 6 images"):
+        pool.draw(0, 1, **DEMAND, groups=np.array([0, 0, 1, 1]))

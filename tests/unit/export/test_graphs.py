@@ -14,7 +14,7 @@ from tasks.export.graphs import serialised, trace
 from tasks.export.modules import Adapt, ImageEncoder, Predict
 from tasks.export.samples import IMAGE_SIZES, SHOTS, drawings, support_set
 from tasks.export.stage import traced_examples
-from tasks.framing import Framing
+from tasks.framing.graph import Framing
 from tasks.learners.learner import LearnerSpec, as_learner, build_learner
 from tests.small_project import untrained
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tasks.export.manifest import learned_numbers, model_card, preprocessing_in_words
-from tasks.framing import Framing
+from tasks.framing.graph import Framing
 from tasks.learners.learner import LearnerSpec, build_learner
 
 

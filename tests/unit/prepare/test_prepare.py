@@ -10,11 +10,11 @@ from tasks.artifacts.files import sha256
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import PREPARED
 from tasks.errors import DataError, ParametersError
-from tasks.framing import Framing
+from tasks.framing.graph import Framing
 from tasks.params import Params
-from tasks.prepare import stage
+from tasks.prepare import letters
+from tasks.prepare.letters import split_by_script
 from tasks.prepare.rendering import frame_digits, render_part, rendering_pool
-from tasks.prepare.splits import split_by_script
 from tasks.prepare.stage import prepare
 from tasks.progress import untracked
 from tasks.sources import digits, typefaces
@@ -22,9 +22,7 @@ from tests.conftest import TINY, merged, write_params
 
 FEW = {
     "prepare": {
-        "base_scripts": ["ARMENIAN"],
-        "validation_scripts": ["HEBREW"],
-        "novel_scripts": ["LAO"],
+        "splits": {"base": ["ARMENIAN"], "validation": ["HEBREW"], "novel": ["LAO"]},
     }
 }
 
@@ -61,14 +59,14 @@ def test_a_second_run_gives_the_same_bytes(project: Callable[..., Params]) -> No
 
 
 def test_how_many_processes_render_changes_nothing() -> None:
-    letters = typefaces.letters(typefaces.folder(), 12)[:20]
+    few = typefaces.letters(typefaces.folder(), 12)[:20]
     framing = Framing("ink", 16, 1)
     stores = []
     for cores in (1, 3):
         with rendering_pool(cores) as pool:
             stores.append(
                 render_part(
-                    letters,
+                    few,
                     typefaces.folder(),
                     framing,
                     pool,
@@ -104,15 +102,15 @@ def test_what_was_left_out_is_listed_in_the_store(project: Callable[..., Params]
 
 
 def test_an_unknown_script_is_told_with_those_there_are(project: Callable[..., Params]) -> None:
-    params = project(prepare={"novel_scripts": ["KLINGON"]})
-    with pytest.raises(DataError, match="prepare.novel_scripts: script KLINGON.*HEBREW"):
+    params = project(prepare={"splits": {"novel": ["KLINGON"]}})
+    with pytest.raises(DataError, match="prepare.splits.novel: script KLINGON.*HEBREW"):
         prepare(params, untracked)
 
 
 def test_more_ways_than_novel_classes_stop_before_rendering(
     project: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "rendering_pool", lambda: pytest.fail("rendering began"))
+    monkeypatch.setattr(letters, "rendering_pool", lambda: pytest.fail("rendering began"))
     params = project(evaluate={"protocols": [{"domain": "novel", "way": 500, "shot": 1}]})
     with pytest.raises(ParametersError, match=r"protocols\[0\].way: found 500, needed at most"):
         prepare(params, untracked)
@@ -126,9 +124,9 @@ def test_the_committed_scripts_give_the_classes_that_were_promised() -> None:
     section = load_params(ROOT / "params.yaml").prepare
     splits = split_by_script(
         typefaces.folder(),
-        {split: getattr(section, f"{split}_scripts") for split in ("base", "validation", "novel")},
-        minimum_typefaces=section.minimum_typefaces,
-        maximum_similarity=section.maximum_similarity,
+        section.splits.lists,
+        minimum_typefaces=section.glyphs.minimum_typefaces,
+        maximum_similarity=section.glyphs.maximum_similarity,
     )
     sizes = {split: len(letters) for split, letters in splits.letters.items()}
     assert sum(sizes.values()) >= 1200

@@ -1,7 +1,7 @@
-"""From an image of any size to the square that a backbone sees: one path for training and graph.
+"""Framing as tensor operations: what `export` traces into `encoder.onnx`.
 
-`prepare` runs this module on what a source draws, and `export` traces the very same module into
-`encoder.onnx`, so a model never meets images framed otherwise than those it was trained on.
+`prepare` runs this very module on the glyphs it renders, so a model never meets images framed
+otherwise than those it was trained on.
 
 Resampling is the antialiased triangle filter of Pillow (`Image.resize(..., BILINEAR, box=...)`),
 width first, rounded to whole grey levels, then height. Each pass is one matrix product, which is
@@ -22,10 +22,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-INK_THRESHOLD = 0.4  # share of the darkest ink from which a pixel belongs to the figure
-INK_MARGIN = 1 / 14  # of the output's side, left free around the figure
-MINIMUM_CONTRAST = 16.0  # grey levels; below it an image counts as blank
-LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's `convert("L")`
+from tasks.framing.rules import INK_MARGIN, INK_THRESHOLD, LUMA, MINIMUM_CONTRAST
 
 
 class Framing(nn.Module):

@@ -1,0 +1,142 @@
+"""`headstart run` with overrides: the plain run, in a clone under `runs/`."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from flows.clones import (
+    Plan,
+    committed_text,
+    head_commit,
+    is_committed,
+    set_up_clone,
+    uncommitted,
+)
+from flows.overrides import (
+    Layer,
+    find_recipe,
+    overridden,
+    recipe_layer,
+    settings_layer,
+    short_hash,
+    with_root_from,
+)
+from flows.project import STARTED_VARIABLE, enter_project
+from flows.runs import PREPARED_VARIABLE, RUNS, Note, fingerprint, read_note
+from tasks.errors import ParametersError
+from tasks.params import PARAMS_FILE
+from tasks.params_file import check_params, dump_sections, parse_sections
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+HEAD_OF_PARAMS = "# The committed params with the overrides of this run, which writes them anew.\n"
+
+
+def become_run(
+    recipe: str | None,
+    settings: Sequence[str],
+    name: str | None,
+    wait_s: float,
+    tell: Callable[[str], None],
+) -> NoReturn:
+    """Set a clone up, and have this process become the plain `headstart run` inside it.
+
+    Args:
+        recipe: a name or a file.
+        settings: `KEY=VALUE` each; they count over the recipe.
+        name: of the run; None has it named after the overrides.
+        wait_s: how long to wait for a run that is going on in the same clone.
+        tell: is called with lines for people.
+
+    Raises:
+        ParametersError: the overrides are not valid; nothing was touched.
+        DataError: there is nothing that can be cloned.
+        BusyError: the clone is busy, and remained so for `wait_s`.
+    """
+    here = Path.cwd()
+    deadline = time.monotonic() + wait_s
+    root = enter_project()
+    plan = plan_run(root, here, recipe, settings, name)
+    if left_out := uncommitted(root):
+        tell(f"not part of this run, as not committed: {_shortened(left_out)}")
+    tell(f"{plan.folder.relative_to(root)}: {set_up_clone(plan, wait_s, tell)}")
+    os.environ[STARTED_VARIABLE] = str(here)
+    os.environ[PREPARED_VARIABLE] = fingerprint(plan.commit, plan.params_text)
+    # `python -m` looks into the working directory first, unless PYTHONSAFEPATH forbids it.
+    paths = filter(None, (str(plan.folder), os.environ.get("PYTHONPATH")))
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.chdir(plan.folder)
+    left_s = max(deadline - time.monotonic(), 0)
+    program = [sys.executable, "-m", "flows.cli", "run", "--wait-s", f"{left_s:.1f}"]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(program[0], program)
+
+
+def plan_run(
+    root: Path, here: Path, recipe: str | None, settings: Sequence[str], name: str | None
+) -> Plan:
+    """Check what is asked for, and work out the clone that it takes; touches nothing.
+
+    Args:
+        root: of the project.
+        here: where relative paths on the command line begin.
+        recipe: a name or a file.
+        settings: `KEY=VALUE` each.
+        name: of the run; None has it named after the overrides.
+
+    Raises:
+        ParametersError: the overrides are not valid.
+        DataError: there is nothing that can be cloned.
+    """
+    if read_note(root):
+        raise ParametersError(f"{root}: a run itself; start others from {root.parents[1]}")
+    if name is not None and not NAME.fullmatch(name):
+        raise ParametersError(
+            f"--name: found {name!r}, needed letters, digits, '.', '_' and '-', such as few-steps"
+        )
+    file = find_recipe(recipe, here) if recipe is not None else None
+    layers = [recipe_layer(file)] if file else []
+    layers += [settings_layer(settings, here)] if settings else []
+    commit = head_commit(root)
+    params_text = _params_text(root, commit, layers)
+    if name is None:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:80] if file else "set"
+        name = f"{stem or 'own'}-{short_hash(layers)}"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Plan(
+        root=root,
+        folder=root / RUNS / name,
+        commit=commit,
+        params_text=params_text,
+        note=Note(recipe, list(settings), commit, now),
+    )
+
+
+def _params_text(root: Path, commit: str, layers: Sequence[Layer]) -> str:
+    place = f"{PARAMS_FILE} of commit {commit[:7]}"
+    text = committed_text(root, commit, PARAMS_FILE)
+    committed = parse_sections(text, place)
+    try:
+        check_params(committed, lambda _: place)
+    except ParametersError as error:
+        first, *more = str(error).splitlines()
+        others = f", and {len(more)} more" if more else ""
+        raise ParametersError(
+            f"{first}{others}; what is committed and the code here are not of a piece: commit first"
+        ) from None
+    changed = overridden(committed, layers)
+    images = Path(changed["prepare"]["root"])
+    relative = not images.is_absolute() and images.parts[:1] != ("~",)
+    if relative and (".." in images.parts or not is_committed(root, commit, images)):
+        # Images that are not committed are not in the clone, and are read where they are.
+        changed = with_root_from(changed, root)
+    return text if changed == committed else HEAD_OF_PARAMS + dump_sections(changed)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,188 @@
+"""Parameter overrides of one run: recipes, and `--set` on the command line."""
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from tasks.errors import ParametersError
+from tasks.params import PARAMS_FILE, Params
+from tasks.params_file import Location, check_params, parse_yaml, read_sections
+
+RECIPES = Path(__file__).parent / "recipes"
+SETTING = "--set"
+ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Overrides from one place.
+
+    Attributes:
+        place: how messages call it.
+        values: nested as in params.yaml; what they leave out stays as it is.
+    """
+
+    place: str
+    values: Mapping[str, Any]
+
+
+def recipe_files() -> list[Path]:
+    """The recipes that come with the project, by name."""
+    return sorted(RECIPES.glob("*.yaml"))
+
+
+def find_recipe(name_or_file: str, folder: Path) -> Path:
+    """The file of a recipe.
+
+    Args:
+        name_or_file: a name that `headstart recipes` lists, or the path of a file of one's own.
+        folder: where a relative path begins.
+
+    Raises:
+        ParametersError: there is no such recipe.
+    """
+    named = {path.stem: path for path in recipe_files()}
+    if name_or_file in named:
+        return named[name_or_file]
+    path = folder / os.path.expanduser(name_or_file)  # noqa: PTH111  (likewise)
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or os.sep in name_or_file:
+        raise ParametersError(f"{name_or_file}: not found; needed a recipe's name or file")
+    close = difflib.get_close_matches(name_or_file, named, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise ParametersError(f"{name_or_file}: no such recipe; {hint}there are {', '.join(named)}")
+
+
+def recipe_summary(path: Path) -> str:
+    """What the first line of a recipe says about it."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ").rstrip() if first.startswith("#") else ""
+
+
+def recipe_layer(path: Path) -> Layer:
+    """Read a recipe; a relative `prepare.root` begins in the recipe's folder.
+
+    Raises:
+        ParametersError: the file is no YAML of sections.
+    """
+    place = f"recipe {path.stem}" if path.parent == RECIPES else str(path)
+    return Layer(place, with_root_from(read_sections(path), path.parent.resolve()))
+
+
+def settings_layer(words: Sequence[str], folder: Path) -> Layer:
+    """Read `KEY=VALUE` words; a relative `prepare.root` begins in `folder`.
+
+    The value is YAML. Where the key takes text, the value is the text as it stands, unless it
+    stands in quotes. Of the same key twice, the later counts.
+
+    Raises:
+        ParametersError: a word is not KEY=VALUE, or its value is no YAML.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        dotted, equals, text = word.partition("=")
+        keys = dotted.strip().split(".")
+        if not equals or not all(keys):
+            raise ParametersError(
+                f"{SETTING}: found {word!r}, needed KEY=VALUE such as metatrain.steps=10"
+            )
+        value = _setting(keys, text)
+        for key in reversed(keys):
+            value = {key: value}
+        values = laid_over(values, value)
+    return Layer(SETTING, with_root_from(values, folder))
+
+
+def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`: what is nested in both is merged, all else is replaced."""
+    result = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = laid_over(result[key], value) if nested else value
+    return result
+
+
+def overridden(base: Mapping[str, Any], layers: Sequence[Layer]) -> dict[str, Any]:
+    """Lay overrides over params that are valid by themselves.
+
+    Args:
+        base: the sections of `params.yaml`.
+        layers: the later ones count.
+
+    Raises:
+        ParametersError: the result is not valid; each line names the layer at fault.
+    """
+    result = dict(base)
+    for layer in layers:
+        result = laid_over(result, layer.values)
+    check_params(result, lambda location: _place(layers, location))
+    return result
+
+
+def short_hash(layers: Sequence[Layer]) -> str:
+    """Six digits that tell one set of overrides from another, however they were written."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = laid_over(values, layer.values)
+    canonical = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode(errors="surrogateescape")).hexdigest()[:6]
+
+
+def with_root_from(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The values with a relative `prepare.root` begun in `folder`; addresses stay as they are."""
+    section = values.get("prepare")
+    root = section.get("root") if isinstance(section, Mapping) else None
+    if not isinstance(root, str) or not root or "://" in root:
+        return dict(values)
+    path = Path(os.path.expanduser(root))  # noqa: PTH111  (the other way fails on unknown users)
+    while path.parts[:1] == ("..",):
+        path, folder = Path(*path.parts[1:]), folder.parent
+    return laid_over(values, {"prepare": {"root": str(folder / path)}})
+
+
+def _setting(keys: Sequence[str], text: str) -> Any:
+    place = f"{SETTING} {'.'.join(keys)}"
+    if not _takes_text(keys):
+        return parse_yaml(text, place)
+    quoted = re.fullmatch(r"\s*(?:'.*'|\".*\")\s*", text, re.DOTALL)
+    return parse_yaml(text, place) if quoted else text
+
+
+def _takes_text(keys: Sequence[str]) -> bool:
+    annotation: Any = Params
+    for key in keys:
+        fields = getattr(annotation, "model_fields", {})
+        if key not in fields:
+            return False
+        annotation = fields[key].annotation
+    words = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return annotation is str or (bool(words) and all(isinstance(word, str) for word in words))
+
+
+def _place(layers: Sequence[Layer], location: Location) -> str:
+    """The layer at fault; several where the fault lies in what they make together."""
+    at_fault: list[str] = []
+    for layer in layers:
+        found = _reach(layer.values, location)
+        if isinstance(found, Mapping) and found:
+            at_fault.append(layer.place)
+        elif not isinstance(found, Mapping) and found is not ABSENT:
+            at_fault = [layer.place]  # this very value, whatever earlier layers said
+    return ", ".join(at_fault) or str(PARAMS_FILE)
+
+
+def _reach(values: Mapping[str, Any], location: Location) -> Any:
+    """What a layer says at a location or, where it has no sections so deep, above it."""
+    found: Any = values
+    for key in location:
+        if not isinstance(found, Mapping):
+            break
+        found = found.get(key, ABSENT)
+    return found

@@ -1,0 +1,131 @@
+"""Runs with overrides: a clone each under `runs/`, with a note of what was asked for."""
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.project import STATE_FOLDER
+from flows.tables import first_figure, read_metrics_if_any
+from tasks.artifacts.files import write_json
+from tasks.artifacts.layout import METRICS
+from tasks.errors import BusyError, DataError
+from tasks.params import PARAMS_FILE
+
+RUNS = Path("runs")
+NOTE_FILE = STATE_FOLDER / "overrides.json"
+PREPARED_VARIABLE = "HEADSTART_PREPARED"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a run was started with, the last time it was.
+
+    Attributes:
+        recipe: as given to `--recipe`.
+        settings: as given to `--set`.
+        commit: of the code.
+        started: ISO 8601, UTC.
+    """
+
+    recipe: str | None
+    settings: Sequence[str]
+    commit: str
+    started: str
+
+    @property
+    def overrides(self) -> str:
+        """The overrides in one line."""
+        return " ".join([*filter(None, [self.recipe]), *self.settings])
+
+
+def write_note(folder: Path, note: Note) -> None:
+    """Leave the note in a run's folder; it is what makes the folder a run."""
+    path = folder / NOTE_FILE
+    path.parent.mkdir(exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    write_json(fresh, asdict(note))
+    fresh.replace(path)
+
+
+def read_note(folder: Path) -> Note | None:
+    """The note in a folder; None where that is no run."""
+    try:
+        return Note(**json.loads((folder / NOTE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def all_runs(root: Path = Path()) -> dict[str, Note]:
+    """The runs of a project by name, the last started first."""
+    notes = {folder.name: read_note(folder) for folder in (root / RUNS).glob("[!.]*")}
+    found = [(name, note) for name, note in notes.items() if note]
+    return dict(sorted(found, key=lambda one: (one[1].started, one[0]), reverse=True))
+
+
+def find_run(name: str, root: Path = Path()) -> Path:
+    """The folder of a run.
+
+    Raises:
+        DataError: there is no such run.
+    """
+    names = list(all_runs(root))
+    if name in names:
+        return root / RUNS / name
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise DataError(f"{name}: no such run; {hint}`headstart runs` lists them")
+
+
+def runs_table(root: Path = Path()) -> Table:
+    """The runs with what they override and their first figure."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "started", "overrides", "accuracy %", "of"):
+        right, folds = column == "accuracy %", column == "overrides"
+        table.add_column(
+            column, justify="right" if right else "left", no_wrap=not folds, overflow="fold"
+        )
+    for name, note in all_runs(root).items():
+        metrics = read_metrics_if_any(root / RUNS / name / METRICS)
+        protocol, accuracy = first_figure(metrics) if metrics else ("", "-")
+        started = datetime.fromisoformat(note.started).astimezone().strftime("%Y-%m-%d %H:%M")
+        # Text, not str: a bracket in a value must not be taken for markup.
+        table.add_row(*map(Text, (name, started, note.overrides, accuracy, protocol)))
+    return table
+
+
+def stands_on(folder: Path) -> str:
+    """The commit that a clone stands on, which is on no branch unless someone put it on one."""
+    return (folder / ".git" / "HEAD").read_text(encoding="utf-8").strip()
+
+
+def fingerprint(commit: str, params_text: str) -> str:
+    """Tells one state of a clone from another."""
+    return f"{commit} {hashlib.sha256(params_text.encode()).hexdigest()}"
+
+
+def check_as_prepared() -> None:
+    """Check that what this process was started for still stands in the working directory.
+
+    Between the moment a clone is set up and the moment its run holds the lock, another command
+    may have set the same clone up for something else.
+
+    Raises:
+        BusyError: it does not.
+    """
+    prepared = os.environ.pop(PREPARED_VARIABLE, None)
+    if prepared is None:
+        return
+    params_text = PARAMS_FILE.read_text(encoding="utf-8")
+    if prepared != fingerprint(stands_on(Path()), params_text):
+        raise BusyError(
+            f"{Path.cwd().name}: another command set this run up for something else meanwhile; "
+            "start it again, or give it another --name"
+        )

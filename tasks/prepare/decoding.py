@@ -1,0 +1,124 @@
+"""What one worker does: read image files of unknown origin, and frame them."""
+
+import hashlib
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.synchronize import Lock
+from types import FrameType
+from typing import Literal
+
+import PIL
+
+from tasks.artifacts.image_files import ImageError, decode_image
+from tasks.artifacts.tile_cache import Tile
+from tasks.framing.pillow import frame, is_blank
+from tasks.sources.tree import Refusal, Tree
+
+SECONDS_AN_IMAGE = 60.0
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """Everything that shapes a tile, given the file.
+
+    Attributes:
+        mode: how it is framed.
+        size_px: its side.
+        channels: 1 for grey, 3 for RGB.
+        maximum_pixels: width times height of the largest image to decode.
+    """
+
+    mode: Literal["ink", "crop"]
+    size_px: int
+    channels: Literal[1, 3]
+    maximum_pixels: int
+
+    def key(self, turned_deg: int) -> str:
+        """The same as text; another Pillow may decode otherwise."""
+        shape = f"{self.mode} {self.size_px} {self.channels} {self.maximum_pixels} {turned_deg}"
+        return f"1 {shape} pillow {PIL.__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One image to read."""
+
+    path: str
+    turned_deg: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of it; the SHA-256 is empty where the file could not be read at all."""
+
+    sha256: bytes
+    tile: Tile
+
+
+def read_and_frame(
+    tree: Tree, requests: Sequence[Request], spec: TileSpec, large: Lock | None = None
+) -> list[Answer]:
+    """Read and frame some images.
+
+    Args:
+        tree: where they are.
+        requests: which.
+        spec: how to frame them.
+        large: held while a large image is decoded, so that few are in memory at a time.
+
+    Returns:
+        An answer to each request.
+    """
+    contents = tree.read([request.path for request in requests])
+    return [
+        frame_content(content, request.turned_deg, spec, large)
+        for content, request in zip(contents, requests, strict=True)
+    ]
+
+
+def frame_content(
+    content: bytes | Refusal, turned_deg: int, spec: TileSpec, large: Lock | None = None
+) -> Answer:
+    """Frame one image from the content of its file."""
+    if isinstance(content, Refusal):
+        return Answer(b"", Tile.rejected(content.reason))
+    return Answer(hashlib.sha256(content).digest(), _tile(content, turned_deg, spec, large))
+
+
+def _tile(content: bytes, turned_deg: int, spec: TileSpec, large: Lock | None) -> Tile:
+    try:
+        with _time_limit(SECONDS_AN_IMAGE):
+            image = decode_image(content, spec.maximum_pixels, large)
+            if turned_deg:
+                image = image.rotate(turned_deg, expand=True)
+            tile = frame(image, spec.mode, spec.size_px, spec.channels)
+    except ImageError as error:
+        return Tile.rejected(str(error))
+    except MemoryError:
+        return Tile.rejected("too large for the memory there is")
+    if is_blank(tile):
+        return Tile.rejected("blank: nothing in it stands out from the rest")
+    return Tile.of(tile.tobytes())
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """End what decodes for too long; only the main thread of a process can be interrupted."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _too_long(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise ImageError(f"took longer than {SECONDS_AN_IMAGE:.0f} s to decode")

@@ -1,0 +1,43 @@
+"""Processes that share the work of a stage, and die with it."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from tasks.lifeline import bind_to_parent
+
+
+def cores() -> int:
+    """How many processes can run at once here."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def process_pool(
+    processes: int | None = None,
+    start: Callable[..., None] | None = None,
+    *arguments: Any,
+) -> ProcessPoolExecutor:
+    """A pool whose processes die with this one.
+
+    Args:
+        processes: how many; None is one a core.
+        start: called in each process before any work.
+        *arguments: of `start`.
+    """
+    # Spawned, not forked: torch's threads do not survive a fork.
+    return ProcessPoolExecutor(
+        processes or cores(),
+        multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(start, arguments),
+    )
+
+
+def _begin(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    bind_to_parent()
+    if start is not None:
+        start(*arguments)
