@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -87,17 +88,17 @@ def find_run(name: str, root: Path = Path()) -> Path:
 def runs_table(root: Path = Path()) -> Table:
     """The runs with what they override and their first figure."""
     table = Table(box=None, pad_edge=False)
-    for column in ("run", "started", "overrides", "accuracy %", "of"):
-        right, folds = column == "accuracy %", column == "overrides"
-        table.add_column(
-            column, justify="right" if right else "left", no_wrap=not folds, overflow="fold"
-        )
+    for column in ("run", "started", "accuracy %", "of"):
+        side: JustifyMethod = "right" if column == "accuracy %" else "left"
+        table.add_column(column, justify=side, no_wrap=True)
+    table.add_column("overrides")  # cut short where the terminal is narrow
     for name, note in all_runs(root).items():
         metrics = read_metrics_if_any(root / RUNS / name / METRICS)
         protocol, accuracy = first_figure(metrics) if metrics else ("", "-")
         started = datetime.fromisoformat(note.started).astimezone().strftime("%Y-%m-%d %H:%M")
         # Text, not str: a bracket in a value must not be taken for markup.
-        table.add_row(*map(Text, (name, started, note.overrides, accuracy, protocol)))
+        overrides = Text(note.overrides, no_wrap=True, overflow="ellipsis")
+        table.add_row(*map(Text, (name, started, accuracy, protocol)), overrides)
     return table
 
 

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+_PIXELS_AT_ONCE = 512 * 32 * 32
+
 
 class Encoder(nn.Module):
     """Embeds images: `(images - mean) / std`, then the backbone.
@@ -47,18 +49,20 @@ def pixels(images: NDArray[np.uint8]) -> Float[Tensor, "batch channels side side
 
 @torch.no_grad()
 def embed(
-    encoder: Encoder, images: NDArray[np.uint8], batch: int = 512
+    encoder: Encoder, images: NDArray[np.uint8], batch: int | None = None
 ) -> Float[Tensor, "image dim"]:
     """Embed every image once, in evaluation mode: BatchNorm uses its running statistics.
 
     Args:
         encoder: left in evaluation mode.
         images: stored images `(image, side, side, channels)`, 0..255.
-        batch: images at a time; bounds memory and changes nothing else.
+        batch: images at a time; bounds memory and changes nothing else. None is 512 of up to
+            32 x 32 pixels, and fewer of larger ones.
 
     Returns:
         Embeddings `(image, width)`.
     """
     encoder.eval()
+    batch = batch or max(1, min(512, _PIXELS_AT_ONCE // (images.shape[1] * images.shape[2])))
     parts = [encoder(pixels(images[at : at + batch])) for at in range(0, len(images), batch)]
     return torch.cat(parts)

@@ -90,9 +90,7 @@ class Pool:
             parts.append((classes, images[..., :shot], images[..., shot:]))
         return Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
-    def _able(
-        self, way: int, images: int, groups: NDArray[np.int64] | None
-    ) -> NDArray[np.int64]:
+    def _able(self, way: int, images: int, groups: NDArray[np.int64] | None) -> NDArray[np.int64]:
         able = np.flatnonzero(self.counts >= images)
         most = len(able) if groups is None else int(np.bincount(groups[able]).max(initial=0))
         if most < way:

@@ -34,9 +34,7 @@ def accuracy_bars(results: Sequence[Measured]) -> bytes:
             label=title,
         )
         axes.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=7, padding=1)
-    axes.set_xticks(
-        positions, [one.title.replace(" ", "\n", 1) for one in results], fontsize=8
-    )
+    axes.set_xticks(positions, [one.title.replace(" ", "\n", 1) for one in results], fontsize=8)
     axes.set_ylabel("accuracy, %")
     axes.set_ylim(0, 112)
     axes.legend(ncols=len(TITLES), loc="upper center", frameon=False, fontsize=8)

@@ -1,10 +1,12 @@
 """Chooses the best of several states of a model by episodes on the validation classes."""
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from tasks.artifacts.image_store import Part
@@ -14,6 +16,8 @@ from tasks.episodes.sampler import Episodes, Pool
 from tasks.learners.learner import as_learner
 from tasks.learners.scoring import episode_accuracies
 from tasks.randomness import torch_generator
+
+_CHUNK_FLOATS = 2_000_000  # of images varied at a time, 8 MB
 
 
 @dataclass
@@ -93,7 +97,24 @@ def validation_selector(
     drawn = Pool(part.labels).draw(
         0, episodes, way=way, shot=shot, queries=queries, seed=seed, purpose="selection"
     )
+    used, places = np.unique(np.concatenate([drawn.support, drawn.query], 2), return_inverse=True)
+    images = _varied(part.images, used, augmentation, seed)
+    episodes_of_used = Episodes(drawn.classes, places[..., :shot].copy(), places[..., shot:].copy())
+    return Selector(Part(images, part.labels[used], part.classes), episodes_of_used)
+
+
+def _varied(
+    images: NDArray[np.uint8],
+    used: NDArray[np.int64],
+    augmentation: Augmentation,
+    seed: int,
+) -> NDArray[np.uint8]:
+    """The images used, each varied once; in chunks, for they may be many and large."""
     generator = torch_generator(seed, "selection", "augmentation")
-    varied = augmentation(pixels(part.images), generator).permute(0, 2, 3, 1)
-    images = (varied * 255).round().to(torch.uint8).numpy()
-    return Selector(replace(part, images=images), drawn)
+    chunk = max(1, _CHUNK_FLOATS // images[0].size)
+    parts = []
+    for start in range(0, len(used), chunk):
+        some = pixels(images[used[start : start + chunk]])
+        varied = augmentation(some, generator).permute(0, 2, 3, 1)
+        parts.append((varied * 255).round().to(torch.uint8).numpy())
+    return np.concatenate(parts)

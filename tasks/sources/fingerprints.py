@@ -40,7 +40,8 @@ def fingerprints(found: Found, cache: TileCache, track: Track) -> list[tuple[str
         else:
             unread.append(path)
     batches = [unread[start : start + _BATCH] for start in range(0, len(unread), _BATCH)]
-    for batch in track(_read(found.tree, batches), "looking through new images", len(batches)):
+    read = _read(found.tree, batches)
+    for batch in track(read, "reading new files", len(batches)) if batches else ():
         cache.remember(root, ((path, marks[path], sha) for path, sha, _ in batch if sha))
         rows += [(_text(path), sha.hex() if sha else reason) for path, sha, reason in batch]
     cache.forget(root, known.keys() - marks.keys())

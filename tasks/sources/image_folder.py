@@ -65,7 +65,7 @@ def arrange(tree: Tree) -> Found:
 
 
 def sort_images(images: list[FoundImage]) -> None:
-    """Sort in place by class name, then path, then turn."""
+    """Sort in place by class name, then path."""
     images.sort(key=lambda image: image.path)  # twice, as a million pairs to compare are many
     images.sort(key=lambda image: image.class_name)
 

@@ -111,7 +111,7 @@ def arrange(tree: Tree, entries: Iterable[Leaf | Refusal], *, rotated_classes: b
         for leaf, place in leaves
     ]
     if rotated_classes:
-        images += [turned for turn in _TURNS for turned in _turned(root, images, turn)]
+        images = _with_turned(root, images)
     if not tree.sequential:
         sort_images(images)
     rejected = [Rejected("", printable(path), reason) for path, reason, _ in refused]
@@ -145,17 +145,18 @@ def _check_halves(root: str, above: Mapping[str, set[str]], places: Iterable[_Pl
         )
 
 
-def _turned(
-    root: str, images: Sequence[FoundImage], turn: Literal[90, 180, 270]
-) -> list[FoundImage]:
+def _with_turned(root: str, images: Sequence[FoundImage]) -> list[FoundImage]:
+    """Each image and its turned ones after it, as a packed tar wants them."""
     upright = {image.class_name for image in images}
-    turned = [
-        replace(image, class_name=f"{image.class_name} turned {turn}", turned_deg=turn)
-        for image in images
-    ]
-    if taken := upright & {image.class_name for image in turned}:
+    turned = {(name, turn): f"{name} turned {turn}" for name in upright for turn in _TURNS}
+    if taken := upright & {*turned.values()}:
         raise DataError(f"{root}: found {listing(taken)}; needed another name, turned ones get it")
-    return turned
+    every = []
+    for one in images:
+        every.append(one)
+        for turn in _TURNS:
+            every.append(replace(one, class_name=turned[one.class_name, turn], turned_deg=turn))
+    return every
 
 
 def _is_empty(root: Path) -> bool:

@@ -21,7 +21,10 @@ class Fault:
     lasting: bool
 
 
-_NO_CREDENTIALS = Fault("no credentials found, needed some that may read it", lasting=False)
+_NO_CREDENTIALS = Fault(
+    "no credentials found, needed some that may read it; for a public bucket FSSPEC_S3_ANON=true",
+    lasting=False,
+)
 _DENIED = Fault("access denied, needed credentials that may list and read it", lasting=True)
 _SILENT = Fault("no answer in time; is the address right, and the network up?", lasting=False)
 _EMPTIED = Fault("empty by now, needed an image", lasting=True)

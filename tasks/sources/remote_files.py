@@ -141,7 +141,7 @@ class RemoteStore:
         """
         fs = self.fs
         try:
-            return bytes(self.ask(lambda: fs.cat_file(self.name(), 0, length)))
+            return bytes(self.ask(lambda: fs.cat_file(self.name(), start=0, end=length)))
         except Exception as error:
             raise self.unreadable(error) from None
 

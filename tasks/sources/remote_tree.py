@@ -112,19 +112,16 @@ class RemoteTree:
 
     def _read_chunk(self, paths: Sequence[str]) -> Iterator[bytes | Refusal]:
         store = self._store
-        names = {path: store.name(path) for path in paths if name_refusal(path) is None}
+        refused = {path: name_refusal(path) for path in paths}
+        names = {path: store.name(path) for path in paths if refused[path] is None}
+        wanted = [*names.values()]
         try:
-            contents = store.fs.cat_ranges(
-                [*names.values()], 0, FIRST_BYTES + 1, on_error="return"
-            )
+            contents = store.fs.cat_ranges(wanted, 0, FIRST_BYTES + 1, on_error="return")
         except Exception as error:
             raise store.unreadable(error) from None
         fetched = dict(zip(names, contents, strict=True))
         for path in paths:
-            if path in fetched:
-                yield self._checked(path, names[path], fetched[path])
-            else:
-                yield name_refusal(path) or Refusal(path, "names no file")
+            yield refused[path] or self._checked(path, names[path], fetched[path])
 
     def _checked(self, path: str, name: str, content: bytes | BaseException) -> bytes | Refusal:
         complete = isinstance(content, bytes) and len(content) <= FIRST_BYTES
@@ -132,7 +129,7 @@ class RemoteTree:
             return self._refused(path, content)
         if not complete:
             try:
-                content = self._store.fs.cat_file(name, 0, MAXIMUM_FILE_BYTES + 1)
+                content = self._store.fs.cat_file(name, start=0, end=MAXIMUM_FILE_BYTES + 1)
             except Exception as error:
                 return self._refused(path, error)
         assert isinstance(content, bytes)  # what is no error is content

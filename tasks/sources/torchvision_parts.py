@@ -51,10 +51,9 @@ class Part:
 
     def names(self, labels: Sequence[int | None]) -> Mapping[int, str]:
         """The name of each label, unique and printable; the number itself where it has none."""
-        named = self._named()
-        return unique_names(
-            {label: named.get(label, str(label)) for label in set(labels) if label is not None}
-        )
+        numbers = {label: str(label) for label in set(labels) if label is not None}
+        named = numbers | dict(self._named())  # of all, in order, so that all parts count alike
+        return unique_names(dict(sorted(named.items())))
 
     def _fits(self, values: Sequence[int | None]) -> bool:
         places = {0, len(values) // 2, len(values) - 1} if values else set()

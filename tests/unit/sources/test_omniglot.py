@@ -119,6 +119,9 @@ def test_hostile_names_become_printable() -> None:
 def test_a_packed_tar_keeps_its_order() -> None:
     mixed = paths()[::-1]
     assert [one.path for one in found_in(*mixed, sequential=True).images] == mixed
+    turned = found_in(*mixed, sequential=True, rotated_classes=True).images
+    assert [one.path for one in turned] == [path for path in mixed for _ in range(4)]
+    assert [one.turned_deg for one in turned[:4]] == [0, 90, 180, 270]
 
 
 def test_the_original_zip_files_are_read_where_they_lie(tmp_path: Path) -> None:

@@ -227,7 +227,20 @@ def test_labels_are_those_of_the_items_wherever_they_are_kept(attributes: dict[s
 
 def test_names_may_stand_in_class_to_idx() -> None:
     part = Part("all", Stub([1], class_to_idx={"Aaron": 0, "Berta": 1}))
-    assert part.names([1, None]) == {1: "Berta"}
+    assert part.names([1, 2, None]) == {0: "Aaron", 1: "Berta", 2: "2"}
+
+
+def test_classes_of_the_same_name_are_told_apart_alike_in_every_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = [Part("train", Stub([0, 1], classes=["crane", "crane"]))]
+    parts.append(Part("val", Stub([1], classes=["crane", "crane"])))
+    found = arrange(named(monkeypatch, *parts))
+    assert [(one.class_name, one.path) for one in found.images] == [
+        ("crane", "crane/train-000000.ppm"),
+        ("crane (2)", "crane (2)/train-000001.ppm"),
+        ("crane (2)", "crane (2)/val-000000.ppm"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -260,8 +273,10 @@ def test_every_dataset_exists_takes_its_arguments_and_is_told_when_it_is_missing
     arguments = facts()["datasets"][dataset]
     for values in product(*arguments.values()):
         assert all(_accepts(kind, argument) for argument in arguments)
-        with pytest.raises(Exception, match="(?i)not found|not present|does not exist"):
-            kind(str(tmp_path), **dict(zip(arguments, values, strict=True)))
+        chosen = dict(zip(arguments, values, strict=True))
+        chosen |= {"download": False} if _accepts(kind, "download") else {}
+        with pytest.raises(Exception, match="(?i)not found|not present|does not exist|no such"):
+            kind(str(tmp_path), **chosen)
     with pytest.raises(DataError) as caught:
         arrange(NamedTree(dataset, str(tmp_path), download=False))
     text = str(caught.value)
