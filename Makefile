@@ -1,5 +1,7 @@
 # make run   set-up, then the main job on the embedded data
-# make test  set-up, then every test that needs no extra service
+# make test  set-up, then every test that needs no extra service, but for the longest
+# make long  those that take minutes each; CI runs them too
+# make bench both sides of every figure about speed, in one table
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -8,17 +10,23 @@ READY := $(VENV)/.ready
 # torch's builds for Linux bring CUDA along: 5 GB, and pip needs room to unpack.
 NEEDED_GB ?= 9
 
-.PHONY: run test quick check format setup clean
+.PHONY: run test quick long bench check format setup clean
 
 run: $(READY)
 	@$(BIN)/headstart run
 
 # Two processes: much of a test is waiting for DVC, Prefect or a kill.
 test: $(READY)
-	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest tests -m "not long and not benchmark" --numprocesses 2 --dist loadfile
+
+long: $(READY)
+	@$(BIN)/python -m pytest tests -m long
+
+bench: $(READY)
+	@$(BIN)/python -m pytest tests/benchmarks -m benchmark --benchmark-columns=median,iqr,rounds
 
 quick: $(READY)
-	@$(BIN)/python -m pytest tests -m "not slow"
+	@$(BIN)/python -m pytest tests -m "not slow and not long and not benchmark"
 
 check: $(READY)
 	@$(BIN)/ruff check .

@@ -96,8 +96,8 @@ class Pool:
         if most < way:
             where = "" if groups is None else " of one group"
             raise DataError(
-                f"found {most} classes{where} with at least {images} images (shot + queries), needed "
-                f"{way} (way); the pool has {len(self.counts)} classes, the smallest of "
+                f"found {most} classes{where} with at least {images} images (shot + queries), "
+                f"needed {way} (way); the pool has {len(self.counts)} classes, the smallest of "
                 f"{self.counts.min(initial=0)} images: ask for fewer ways, shots or queries"
             )
         return able
