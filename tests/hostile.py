@@ -103,6 +103,7 @@ def write_hostile(root: Path) -> set[str]:
     for index in range(70):
         (root / f"hollow {index}").mkdir()
     _write_doubles(root)
+    told |= {f"hollow {index}" for index in range(70)}
     return told | {"copy.png", "label one.png", "label two.png"}
 
 

@@ -11,7 +11,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,6 +90,7 @@ class TileCache:
         self.path = (folder or _default_folder()) / _NAME
         self.limit_bytes = _default_limit_bytes() if limit_bytes is None else limit_bytes
         self._broken = False
+        self._open: sqlite3.Connection | None = None
 
     def known(self, tree: str) -> dict[bytes, tuple[str, bytes]]:
         """Of each file that was read below a root: path -> (mark, SHA-256) as they were then."""
@@ -157,6 +157,7 @@ class TileCache:
             db.executemany("DELETE FROM tiles WHERE key = ?", gone)
             db.commit()
             db.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     @staticmethod
     def _used_bytes(db: sqlite3.Connection) -> int:
@@ -194,23 +195,27 @@ class TileCache:
             logger.warning("%s: %s; images are decoded without a cache", self.path, error.strerror)
         return otherwise
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=_BUSY_S)
-        try:
+    def _connection(self) -> sqlite3.Connection:
+        """The connection, opened when first needed; a change ends with its `with`."""
+        if self._open is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            db = self._open = sqlite3.connect(self.path, timeout=_BUSY_S)
             if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
                 db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 db.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 db.execute("PRAGMA journal_mode = WAL").fetchone()
                 db.executescript(_SCHEMA)
             db.execute("PRAGMA synchronous = OFF")  # a lost cache is no loss
-            with db:
-                yield db
-        finally:
-            db.close()
+        return self._open
+
+    def close(self) -> None:
+        """Let go of the file; the next call opens it again."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     def _discard(self) -> None:
+        self.close()
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 

@@ -67,18 +67,20 @@ class LocalTree:
                 continue
             entered[resolved] = folder
             try:
-                names = _names(resolved)
+                entries = _entries(resolved)
             except OSError as error:
                 if not folder:
                     raise self._unreadable(error) from None
                 yield Refusal(folder, f"a folder that cannot be read: {error.strerror}")
                 continue
+            if folder and not entries:
+                yield Refusal(folder, "an empty folder", counts=False)
             deeper: list[tuple[str, Path]] = []
-            for name in names:
-                path = f"{folder}/{name}" if folder else name
-                found = _look(top, path, resolved / name)
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                found = _plain_file(path, entry) or _look(top, path, Path(entry.path))
                 if isinstance(found, Path):
-                    (deeper if found == resolved / name else links).append((path, found))
+                    (links if entry.is_symlink() else deeper).append((path, found))
                 else:
                     yield found
             folders.extend(reversed(deeper))
@@ -100,8 +102,9 @@ class LocalTree:
             DataError: the root is gone.
         """
         top = self._top()
+        folders: dict[str, Path] = {}
         for path in paths:
-            yield name_refusal(path) or _content(top, path)
+            yield name_refusal(path) or _content(top, path, folders)
 
     def _top(self) -> Path:
         try:
@@ -142,9 +145,25 @@ def open_regular(path: Path) -> tuple[int, os.stat_result]:
     return descriptor, status
 
 
-def _names(folder: Path) -> list[str]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not is_litter(entry.name))
+        wanted = [entry for entry in entries if not is_litter(entry.name)]
+    return sorted(wanted, key=lambda entry: entry.name)
+
+
+def _plain_file(path: str, entry: os.DirEntry[str]) -> Leaf | Refusal | None:
+    """What a file is that is neither link nor anything odd, as nearly all are; else None."""
+    try:
+        if not entry.is_file(follow_symlinks=False):
+            return None
+        return _regular(path, entry.stat(follow_symlinks=False))
+    except OSError as error:
+        return Refusal(path, _fault(error), has_image_suffix(path))
+
+
+def _regular(path: str, status: os.stat_result) -> Leaf | Refusal:
+    mark = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
+    return leaf_or_refusal(path, status.st_size, mark)
 
 
 def _look(top: Path, path: str, full: Path) -> Leaf | Refusal | Path:
@@ -166,8 +185,7 @@ def _look(top: Path, path: str, full: Path) -> Leaf | Refusal | Path:
         return full
     if not stat.S_ISREG(status.st_mode):
         return Refusal(path, f"found {kind_of(status.st_mode)}, needed a file", counts)
-    mark = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
-    return leaf_or_refusal(path, status.st_size, mark)
+    return _regular(path, status)
 
 
 def _look_up(top: Path, path: str) -> Leaf | Refusal:
@@ -179,10 +197,10 @@ def _look_up(top: Path, path: str) -> Leaf | Refusal:
     return Refusal(path, "found a folder, needed an image") if isinstance(found, Path) else found
 
 
-def _content(top: Path, path: str) -> bytes | Refusal:
+def _content(top: Path, path: str, folders: dict[str, Path]) -> bytes | Refusal:
     try:
         # Resolved again: a folder on the way may be a link by now.
-        descriptor, status = open_regular(_resolved(top, path))
+        descriptor, status = open_regular(_place(top, path, folders))
         with os.fdopen(descriptor, "rb") as file:
             refusal = size_refusal(path, status.st_size)
             content = b"" if refusal else file.read(status.st_size + 1)
@@ -191,6 +209,15 @@ def _content(top: Path, path: str) -> bytes | Refusal:
     if refusal is None and len(content) != status.st_size:
         return Refusal(path, "changed while it was read")
     return refusal or content
+
+
+def _place(top: Path, path: str, folders: dict[str, Path]) -> Path:
+    """Where a file really lies; the folders met are remembered, for resolving takes time."""
+    folder, _, name = path.rpartition("/")
+    if folder not in folders:
+        folders[folder] = _resolved(top, folder)
+    full = folders[folder] / name
+    return _resolved(top, path) if "\0" in name or full.is_symlink() else full
 
 
 def _resolved(top: Path, path: str) -> Path:

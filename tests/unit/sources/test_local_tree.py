@@ -91,7 +91,8 @@ def test_other_suffixes_are_refused_and_do_not_count(root: Path) -> None:
 def test_what_systems_leave_is_passed_over(root: Path) -> None:
     for name in (".hidden.png", ".git/a.png", "__MACOSX/a.png", "a/Thumbs.db", "a/@eaDir/b.png"):
         put(root / name)
-    assert list(LocalTree(root).walk()) == []
+    put(root / "a/1.png")
+    assert [one.path for one in LocalTree(root).walk()] == ["a/1.png"]
 
 
 def test_empty_and_large_files_are_refused(root: Path) -> None:
@@ -237,14 +238,14 @@ def test_a_folder_that_cannot_be_listed_is_refused_and_the_rest_is_walked(
 ) -> None:
     put(root / "a/1.png")
     put(root / "b/1.png")
-    names = local_tree._names
+    names = local_tree._entries
 
     def denied(folder: Path) -> list[str]:
         if folder.name == "a":
             raise PermissionError(13, "Permission denied")
         return names(folder)
 
-    monkeypatch.setattr(local_tree, "_names", denied)
+    monkeypatch.setattr(local_tree, "_entries", denied)
     assert leaves(root) == ["b/1.png"]
     assert refusals(root)["a"].counts
 
@@ -360,3 +361,12 @@ def test_a_folder_and_a_table_are_opened_by_name(root: Path) -> None:
         open_file_bytes(str(table), 10)
     with pytest.raises(DataError, match="needed a folder"):
         open_file_bytes(str(root / "none.csv"), 10)
+
+
+def test_an_empty_folder_is_told(root: Path) -> None:
+    put(root / "a/1.png")
+    (root / "b/c").mkdir(parents=True)
+    told = [one for one in LocalTree(root).walk() if isinstance(one, Refusal)]
+    assert [(one.path, one.reason, one.counts) for one in told] == [
+        ("b/c", "an empty folder", False)
+    ]

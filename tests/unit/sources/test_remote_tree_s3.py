@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from moto import server as moto_server
 
 from tasks.errors import DataError
 from tasks.sources import remote_files
@@ -23,8 +24,6 @@ from tasks.sources.tree import Leaf, Refusal, Tree
 
 pytestmark = pytest.mark.slow
 
-pytest.importorskip("s3fs")
-moto_server = pytest.importorskip("moto.server")
 
 COUNT = 1_010  # a listing has at most 1,000 objects a page
 LARGE = bytes(range(256)) * (FIRST_BYTES // 256 + 1)
