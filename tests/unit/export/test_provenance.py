@@ -55,7 +55,7 @@ def test_the_commit_is_the_last_one_that_touched_the_code(project: Path) -> None
     assert (found()["commit"], found()["modified"]) == (code, False)
 
 
-@pytest.mark.parametrize("path", ["tasks/code.py", "tasks/new.py", "params.yaml"])
+@pytest.mark.parametrize("path", ["tasks/code.py", "tasks/new.py"])
 def test_code_that_differs_from_the_commit_is_told(project: Path, path: str) -> None:
     git("init")
     commit()
