@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tasks.sources.tree import Leaf, Refusal, leaf_or_refusal
+from tasks.trees.tree import Leaf, Refusal, leaf_or_refusal
 
 
 @dataclass(frozen=True)

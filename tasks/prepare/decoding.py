@@ -15,7 +15,7 @@ import PIL
 from tasks.artifacts.image_files import ImageError, decode_image
 from tasks.artifacts.tile_cache import Tile
 from tasks.framing.pillow import frame, is_blank
-from tasks.sources.tree import Refusal, Tree
+from tasks.trees.tree import Refusal, Tree
 
 SECONDS_AN_IMAGE = 60.0
 

@@ -10,7 +10,7 @@ from multiprocessing.synchronize import Lock
 
 from tasks.artifacts.tile_cache import Tile
 from tasks.prepare.decoding import Answer, Request, TileSpec, frame_content, read_and_frame
-from tasks.sources.tree import Refusal, Tree
+from tasks.trees.tree import Refusal, Tree
 from tasks.workers import cores, process_pool
 
 _AHEAD = 3  # batches a process, waiting or done; bounds memory

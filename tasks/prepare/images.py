@@ -18,7 +18,7 @@ from tasks.prepare.splits import ClassFound, Splitting, assign_splits, too_small
 from tasks.progress import Track
 from tasks.sources.fingerprints import fingerprints
 from tasks.sources.found import Found, FoundImage
-from tasks.sources.tree import printable
+from tasks.trees.tree import printable
 
 logger = logging.getLogger(__name__)
 

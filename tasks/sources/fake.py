@@ -8,7 +8,7 @@ from typing import Any
 from tasks.sources.found import Found, FoundImage
 from tasks.sources.image_folder import sort_images
 from tasks.sources.ppm import as_ppm, ppm_header
-from tasks.sources.tree import Leaf, Refusal
+from tasks.trees.tree import Leaf, Refusal
 
 _DRAWING = Lock()  # FakeData seeds the one generator of the process, and puts it back
 

@@ -4,10 +4,10 @@ from pathlib import PurePath
 
 from tasks.errors import DataError
 from tasks.sources import fake, image_folder, omniglot, table, torchvision_named
-from tasks.sources.archive_tree import ArchiveTree
 from tasks.sources.found import Found
-from tasks.sources.open_tree import open_file_bytes, open_tree
 from tasks.sources.table_rows import MAXIMUM_TABLE_BYTES
+from tasks.trees.archive_tree import ArchiveTree
+from tasks.trees.open_tree import open_file_bytes, open_tree
 
 
 def find_images(

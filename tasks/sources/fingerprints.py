@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from tasks.artifacts.tile_cache import TileCache
 from tasks.progress import Track
 from tasks.sources.found import Found
-from tasks.sources.tree import Refusal, Tree, printable
+from tasks.trees.tree import Refusal, Tree, printable
 from tasks.workers import cores
 
 _BATCH = 64

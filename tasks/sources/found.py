@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.artifacts.image_store import Rejected
-from tasks.sources.tree import Tree
+from tasks.trees.tree import Tree
 
 Split = Literal["base", "validation", "novel"]
 

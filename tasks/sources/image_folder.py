@@ -8,7 +8,7 @@ from tasks.artifacts.image_store import Rejected
 from tasks.errors import DataError
 from tasks.sources.found import Found, FoundImage
 from tasks.sources.names import alike_notes, listing, name_classes, shown
-from tasks.sources.tree import Leaf, Refusal, Tree, printable
+from tasks.trees.tree import Leaf, Refusal, Tree, printable
 
 NEEDED = (
     "a folder for each class with its images inside, CLASS/IMAGE or GROUP/CLASS/IMAGE, "

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
 
-from tasks.sources.tree import printable
+from tasks.trees.tree import printable
 
 _SHOWN = 10  # names in one message; a longer one is not read
 

@@ -16,11 +16,11 @@ from tasks.artifacts.image_store import Rejected
 from tasks.errors import DataError
 from tasks.sources.found import Found, FoundImage
 from tasks.sources.image_folder import sort_images
-from tasks.sources.joined_tree import JoinedTree
 from tasks.sources.names import alike_notes, listing, name_classes, shown
-from tasks.sources.open_tree import open_tree
 from tasks.sources.patience import limited_patience
-from tasks.sources.tree import Leaf, Refusal, Tree, printable
+from tasks.trees.joined_tree import JoinedTree
+from tasks.trees.open_tree import open_tree
+from tasks.trees.tree import Leaf, Refusal, Tree, printable
 
 BACKGROUND = "images_background"
 EVALUATION = "images_evaluation"

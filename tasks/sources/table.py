@@ -12,7 +12,7 @@ from tasks.sources.image_folder import sort_images
 from tasks.sources.names import alike_notes, listing, name_classes, shown
 from tasks.sources.parquet_rows import read_parquet
 from tasks.sources.table_rows import Row
-from tasks.sources.tree import Leaf, Tree, printable
+from tasks.trees.tree import Leaf, Tree, printable
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 

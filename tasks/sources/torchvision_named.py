@@ -14,7 +14,7 @@ from tasks.sources.image_folder import sort_images
 from tasks.sources.names import alike_notes, name_classes, shown, unique_names
 from tasks.sources.ppm import as_ppm
 from tasks.sources.torchvision_parts import Part, facts, open_parts
-from tasks.sources.tree import Leaf, Refusal, printable
+from tasks.trees.tree import Leaf, Refusal, printable
 
 _OPENING = threading.Lock()
 

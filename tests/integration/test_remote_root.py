@@ -83,7 +83,7 @@ def test_a_bucket_is_prepared_and_only_what_is_new_is_fetched_again(
     client.put_object(Bucket="shop", Key="photos/c9/new.png", Body=encoded(9_001))
     fetched: list[str] = []
 
-    from tasks.sources.remote_tree import RemoteTree
+    from tasks.trees.remote_tree import RemoteTree
 
     real = RemoteTree.read
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from tasks.errors import DataError
 from tasks.prepare.decoding import TileSpec, frame_content
-from tasks.sources.archive_tree import ArchiveTree
 from tasks.sources.find import find_images
-from tasks.sources.tree import Leaf
+from tasks.trees.archive_tree import ArchiveTree
+from tasks.trees.tree import Leaf
 from tests.hostile import encoded, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -25,7 +25,7 @@ from tasks.prepare.framing_pool import frame_batches
 from tasks.prepare.stage import prepare
 from tasks.progress import untracked
 from tasks.scan.stage import scan
-from tasks.sources.local_tree import LocalTree
+from tasks.trees.local_tree import LocalTree
 from tests.conftest import TINY, merged, write_params
 from tests.hostile import encoded, picture
 

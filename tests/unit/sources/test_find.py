@@ -18,7 +18,7 @@ from tasks.errors import DataError
 from tasks.params_file import load_params
 from tasks.sources.find import find_images
 from tasks.sources.found import Found
-from tasks.sources.tree import Tree
+from tasks.trees.tree import Tree
 from tests.conftest import ROOT
 
 

@@ -6,7 +6,7 @@ import pytest
 from tasks.errors import DataError
 from tasks.sources.found import Found
 from tasks.sources.image_folder import arrange
-from tasks.sources.tree import Refusal
+from tasks.trees.tree import Refusal
 from tests.memory_tree import tree_of
 
 

@@ -15,7 +15,7 @@ from torchvision.datasets import Omniglot
 from tasks.errors import DataError
 from tasks.sources.found import Found
 from tasks.sources.omniglot import arrange, find
-from tasks.sources.tree import Refusal
+from tasks.trees.tree import Refusal
 from tests.memory_tree import MemoryTree, tree_of
 
 BACKGROUND = ("Greek/character01", "Greek/character02", "Hebrew/character01")

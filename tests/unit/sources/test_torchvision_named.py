@@ -22,7 +22,7 @@ from tasks.errors import DataError
 from tasks.sources import torchvision_named
 from tasks.sources.torchvision_named import NamedTree, arrange
 from tasks.sources.torchvision_parts import Part, _accepts, facts
-from tasks.sources.tree import Leaf, Refusal
+from tasks.trees.tree import Leaf, Refusal
 
 NAMES = ["apple", "trout", "lawn_mower"]
 PIXELS = np.random.default_rng(1).integers(0, 256, (9, 3, 32, 32), np.uint8)

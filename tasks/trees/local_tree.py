@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tasks.errors import DataError
-from tasks.sources.tree import (
+from tasks.trees.tree import (
     Leaf,
     Refusal,
     has_image_suffix,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import DataError
-from tasks.sources.archive_kinds import Kind, recognise
-from tasks.sources.archive_members import (
+from tasks.trees.archive_kinds import Kind, recognise
+from tasks.trees.archive_members import (
     Archive,
     ArchiveError,
     Member,
@@ -18,10 +18,10 @@ from tasks.sources.archive_members import (
     Tally,
     inner_path,
 )
-from tasks.sources.inflating import Inflating, bzip2, gzip, xz
-from tasks.sources.local_tree import open_regular
-from tasks.sources.tar_archive import TarArchive
-from tasks.sources.tree import (
+from tasks.trees.inflating import Inflating, bzip2, gzip, xz
+from tasks.trees.local_tree import open_regular
+from tasks.trees.tar_archive import TarArchive
+from tasks.trees.tree import (
     Leaf,
     Refusal,
     has_image_suffix,
@@ -30,7 +30,7 @@ from tasks.sources.tree import (
     name_refusal,
     printable,
 )
-from tasks.sources.zip_archive import ZipArchive
+from tasks.trees.zip_archive import ZipArchive
 
 _DECODERS = {"gzip": gzip, "bzip2": bzip2, "xz": xz}
 

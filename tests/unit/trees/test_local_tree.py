@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import DataError
-from tasks.sources import local_tree, tree
-from tasks.sources.local_tree import LocalTree
-from tasks.sources.open_tree import open_file_bytes, open_tree
-from tasks.sources.tree import Leaf, Refusal
+from tasks.trees import local_tree, tree
+from tasks.trees.local_tree import LocalTree
+from tasks.trees.open_tree import open_file_bytes, open_tree
+from tasks.trees.tree import Leaf, Refusal
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -273,13 +273,15 @@ def test_folders_may_be_deeper_than_python_recurses(root: Path) -> None:
         deep /= "d"
         deep.mkdir()
     file = put(deep / "a.png")
-    (leaf,) = leaves(root)
-    assert leaf.count("/") == 1_100
-    assert list(LocalTree(root).read([leaf])) == [b"image"]
-    file.unlink()
-    while deep != root:  # shutil recurses
-        deep.rmdir()
-        deep = deep.parent
+    try:
+        (leaf,) = leaves(root)
+        assert leaf.count("/") == 1_100
+        assert list(LocalTree(root).read([leaf])) == [b"image"]
+    finally:
+        file.unlink()
+        while deep != root:  # what clears up after the tests recurses
+            deep.rmdir()
+            deep = deep.parent
 
 
 def test_what_lies_deeper_than_the_system_reaches_is_refused(root: Path) -> None:

@@ -16,11 +16,11 @@ import pytest
 from moto import server as moto_server
 
 from tasks.errors import DataError
-from tasks.sources import remote_files
-from tasks.sources.archive_tree import ArchiveTree
-from tasks.sources.open_tree import open_file_bytes, open_tree
-from tasks.sources.remote_tree import FIRST_BYTES, RemoteTree
-from tasks.sources.tree import Leaf, Refusal, Tree
+from tasks.trees import remote_files
+from tasks.trees.archive_tree import ArchiveTree
+from tasks.trees.open_tree import open_file_bytes, open_tree
+from tasks.trees.remote_tree import FIRST_BYTES, RemoteTree
+from tasks.trees.tree import Leaf, Refusal, Tree
 
 pytestmark = pytest.mark.slow
 

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from tasks.sources.archive_members import ArchiveError, RandomAccess
-from tasks.sources.tar_archive import parse_header
+from tasks.trees.archive_members import ArchiveError, RandomAccess
+from tasks.trees.tar_archive import parse_header
 
 Kind = Literal["zip", "tar", "gzip", "bzip2", "xz"]
 

@@ -16,12 +16,12 @@ import fsspec
 import pytest
 
 from tasks.errors import DataError
-from tasks.sources import remote_files, remote_tree
-from tasks.sources.archive_tree import ArchiveTree
-from tasks.sources.open_tree import open_file_bytes, open_tree
-from tasks.sources.remote_faults import fault
-from tasks.sources.remote_tree import RemoteTree
-from tasks.sources.tree import Leaf, Refusal, Tree
+from tasks.trees import remote_files, remote_tree
+from tasks.trees.archive_tree import ArchiveTree
+from tasks.trees.open_tree import open_file_bytes, open_tree
+from tasks.trees.remote_faults import fault
+from tasks.trees.remote_tree import RemoteTree
+from tasks.trees.tree import Leaf, Refusal, Tree
 
 FILES = {"a/1.png": b"first", "a/2.png": b"second", "b/3.jpg": b"third"}
 
@@ -100,7 +100,7 @@ def test_large_objects_are_fetched_alone_and_too_large_ones_refused(
 ) -> None:
     monkeypatch.setattr(remote_tree, "FIRST_BYTES", 10)
     monkeypatch.setattr(remote_tree, "MAXIMUM_FILE_BYTES", 12)
-    monkeypatch.setattr("tasks.sources.tree.MAXIMUM_FILE_BYTES", 12)
+    monkeypatch.setattr("tasks.trees.tree.MAXIMUM_FILE_BYTES", 12)
     tree = open_tree(memory({f"{size}.png": bytes(size) for size in (9, 10, 11, 12, 13, 500)}))
     *read, over, far_over = tree.read([f"{size}.png" for size in (9, 10, 11, 12, 13, 500)])
     assert read == [bytes(size) for size in (9, 10, 11, 12)]
@@ -208,7 +208,7 @@ def test_faults_are_told_without_their_text(error: Exception, words: str, lastin
 
 def test_local_work_loads_no_remote_library() -> None:
     code = (
-        "import sys, tasks.sources.open_tree as o; list(o.open_tree('tasks').walk());"
+        "import sys, tasks.trees.open_tree as o; list(o.open_tree('tasks').walk());"
         "print({'fsspec', 'aiohttp', 's3fs', 'torch'} & {*sys.modules})"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeVar
 
-from tasks.sources.tree import Leaf, Refusal, Tree
+from tasks.trees.tree import Leaf, Refusal, Tree
 
 Entry = TypeVar("Entry", bound=Leaf | Refusal)
 

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from tasks.errors import DataError
-from tasks.sources.archive_kinds import NEEDED, recognise
-from tasks.sources.archive_members import ArchiveError
-from tasks.sources.archive_tree import ArchiveTree
-from tasks.sources.local_tree import LocalTree, kind_of, open_regular
-from tasks.sources.remote_files import RemoteFile, RemoteStore
-from tasks.sources.remote_tree import RemoteTree
-from tasks.sources.tree import Tree, printable
+from tasks.trees.archive_kinds import NEEDED, recognise
+from tasks.trees.archive_members import ArchiveError
+from tasks.trees.archive_tree import ArchiveTree
+from tasks.trees.local_tree import LocalTree, kind_of, open_regular
+from tasks.trees.remote_files import RemoteFile, RemoteStore
+from tasks.trees.remote_tree import RemoteTree
+from tasks.trees.tree import Tree, printable
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _THIS_MACHINE = "file://"

@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import DataError
-from tasks.sources import archive_members, inflating, tree
-from tasks.sources.archive_tree import ArchiveTree
-from tasks.sources.open_tree import open_tree
-from tasks.sources.tree import Leaf, Refusal
+from tasks.trees import archive_members, inflating, tree
+from tasks.trees.archive_tree import ArchiveTree
+from tasks.trees.open_tree import open_tree
+from tasks.trees.tree import Leaf, Refusal
 
 FILES = {f"class {index % 3}/{index}.png": bytes([index]) * (index * 97) for index in range(1, 40)}
 TARS = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}

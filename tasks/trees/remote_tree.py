@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tasks.errors import DataError
-from tasks.sources.remote_faults import fault
-from tasks.sources.remote_files import RemoteStore, mark_of
-from tasks.sources.tree import (
+from tasks.trees.remote_faults import fault
+from tasks.trees.remote_files import RemoteStore, mark_of
+from tasks.trees.tree import (
     MAXIMUM_FILE_BYTES,
     Leaf,
     Refusal,

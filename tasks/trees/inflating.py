@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
-from tasks.sources.archive_members import ArchiveError, ByteStream
+from tasks.trees.archive_members import ArchiveError, ByteStream
 
 CHUNK_BYTES = 64 * 1024
 MAXIMUM_DICTIONARY_BYTES = 256 * 1024 * 1024  # `xz -9` needs 65 MiB

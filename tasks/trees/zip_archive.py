@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.sources.archive_members import (
+from tasks.trees.archive_members import (
     MAXIMUM_MEMBER_RATIO,
     MEMBER_RATIO_COUNTS_FROM_BYTES,
     ArchiveError,
@@ -21,8 +21,8 @@ from tasks.sources.archive_members import (
     RandomAccess,
     Tally,
 )
-from tasks.sources.inflating import Decoder, Inflating, bzip2, raw_deflate
-from tasks.sources.tree import MAXIMUM_FILE_BYTES
+from tasks.trees.inflating import Decoder, Inflating, bzip2, raw_deflate
+from tasks.trees.tree import MAXIMUM_FILE_BYTES
 
 _END = struct.Struct("<4s4H2IH")  # signature, ..., directory's size and offset, comment's length
 _END_64 = struct.Struct("<4sQ2H2I4Q")  # signature, ..., directory's size and offset

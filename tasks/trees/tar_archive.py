@@ -8,7 +8,7 @@ import struct
 import tarfile
 from collections.abc import Iterator
 
-from tasks.sources.archive_members import ArchiveError, ByteStream, Member, Tally
+from tasks.trees.archive_members import ArchiveError, ByteStream, Member, Tally
 
 MAXIMUM_HEADER_BYTES = 1024 * 1024  # of a long name or of extended headers
 _BLOCK_BYTES = 512

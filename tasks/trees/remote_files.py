@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from tasks.errors import DataError
-from tasks.sources.remote_faults import fault
-from tasks.sources.tree import printable
+from tasks.trees.remote_faults import fault
+from tasks.trees.tree import printable
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 8.0  # of silence
