@@ -1,6 +1,8 @@
 """A folder with nearly everything wrong becomes a store, and every fault in it is told."""
 
 import csv
+import json
+import os
 import subprocess
 import sys
 import time
@@ -11,12 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
+from tasks.artifacts.bundle import Bundle
 from tasks.artifacts.image_store import ImageStore
-from tasks.artifacts.layout import PREPARED
+from tasks.artifacts.layout import BUNDLE, EVALUATED, PREPARED
 from tasks.artifacts.tile_cache import FOLDER_VARIABLE
 from tasks.params import Params
 from tests.conftest import ROOT, TINY, merged, write_params
-from tests.hostile import ODD_NAMES, damaged_files, write_hostile
+from tests.hostile import ODD_NAMES, damaged_files, encoded, write_hostile
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +69,15 @@ def _resident(process: psutil.Process) -> int:
     return total
 
 
+def class_sizes() -> dict[str, int]:
+    store = ImageStore(PREPARED)
+    return {
+        one.name: one.images
+        for part in ("base", "validation", "novel")
+        for one in store.classes(part)
+    }
+
+
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
     monkeypatch.chdir(tmp_path)
@@ -97,12 +109,7 @@ def test_every_fault_is_told_and_the_rest_is_used(
         rows = list(csv.DictReader(file))
     for name in told:
         assert any(name in row["path"] and row["reason"] for row in rows), name
-    store = ImageStore(PREPARED)
-    sizes = {
-        one.name: one.images
-        for part in ("base", "validation", "novel")
-        for one in store.classes(part)
-    }
+    sizes = class_sizes()
     bad = [row for row in rows if row["path"].startswith("bad files/")]
     assert len(bad) + sizes.get("bad files", 0) == len(damaged_files())
     assert {f"sound {index}" for index in range(12)} <= set(sizes)
@@ -134,8 +141,6 @@ def test_too_much_that_is_wrong_stops_the_run_with_the_worst_folders(
 def test_a_root_that_cannot_be_meant_is_told_in_lines(
     hostile: Callable[..., Params], tmp_path: Path, root: str, line: str
 ) -> None:
-    import os
-
     os.mkfifo(tmp_path / "a pipe")
     (tmp_path / "an empty folder").mkdir()
     (tmp_path / "a text").write_text("hello")
@@ -146,3 +151,40 @@ def test_a_root_that_cannot_be_meant_is_told_in_lines(
     assert code == 2, output
     assert "Traceback" not in output
     assert line in output
+
+
+def test_hostile_names_break_neither_report_nor_bundle(
+    hostile: Callable[..., Params], tmp_path: Path
+) -> None:
+    write_hostile(tmp_path / "photos")
+    hostile(export={"name": "<b>shop</b> & $x$"})
+    for stage in ("prepare", "pretrain", "metatrain", "evaluate", "export"):
+        code, output, _ = run_bounded(f"tasks.{stage}")
+        assert code == 0, output
+        assert "Traceback" not in output
+    report = (EVALUATED / "report.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in report and "<b>shop" not in report
+    base = [one.name for one in ImageStore(PREPARED).classes("base")]
+    assert any(name in ODD_NAMES for name in base)
+    manifest = json.loads((BUNDLE / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["base_classes"] == base
+    assert Bundle(BUNDLE).manifest["name"] == "<b>shop</b> & $x$"
+
+
+def test_thousands_of_classes_are_split_and_told_in_few_lines(
+    hostile: Callable[..., Params], tmp_path: Path
+) -> None:
+    for index in range(3_000):
+        folder = tmp_path / "photos" / f"class {index}"
+        folder.mkdir(parents=True)
+        for number in range(2):
+            (folder / f"{number}.png").write_bytes(encoded(50_000 + 2 * index + number))
+    hostile(
+        pretrain={"selection": {"queries": 1}},
+        metatrain={"queries": 1, "selection": {"queries": 1}},
+        evaluate={"queries": 1, "protocols": [{"domain": "novel", "way": 20, "shot": 1}]},
+    )
+    code, output, most = run_bounded("tasks.prepare")
+    assert code == 0, output
+    assert most < LIMIT_BYTES and len(output.splitlines()) < 40
+    assert len(class_sizes()) == 3_000
