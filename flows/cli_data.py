@@ -64,10 +64,11 @@ def inspect(
     and labels that may be wrong; tells which way and shot the classes can carry,
     and about how long a run takes. Needs no project; writes only what it is told.
     """
-    from flows.inspecting import command
+    from flows.inspecting.command import run
+    from flows.inspecting.wanted import Wanted
     from tasks.terminal import stage_terminal
 
-    wanted = command.Wanted(
+    wanted = Wanted(
         path=path,
         source=source,
         dataset=dataset,
@@ -79,7 +80,7 @@ def inspect(
         timing=timing,
     )
     with stage_terminal("inspect") as track:
-        done = command.run(wanted, track)
+        done = run(wanted, track)
     if as_json:
         print(json.dumps({**done.as_json, "next": done.next_command}, indent=2))
     else:

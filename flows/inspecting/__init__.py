@@ -1,0 +1,1 @@
+"""What `headstart inspect` finds out about images before anything is trained on them."""

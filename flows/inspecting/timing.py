@@ -1,0 +1,204 @@
+"""A few real steps of training on random images: how long each takes, and how much memory.
+
+Runs in a process of its own, the only one here that imports torch.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks import optimisation
+from tasks.artifacts.image_store import ImageClass, Part
+from tasks.backbones.build import EncoderSpec, build
+from tasks.backbones.encoder import Encoder, embed
+from tasks.episodes.augmentation import Augmentation
+from tasks.episodes.sampler import Pool
+from tasks.heads.classifier import build_classifier
+from tasks.learners.cosine import Cosine
+from tasks.learners.learner import LearnerSpec, as_learner, build_learner
+from tasks.learners.scoring import episode_accuracies
+from tasks.metatrain.outer_loop import OuterLoop
+from tasks.params import Params
+from tasks.pretrain.training import Batch, Trainer
+
+_STEPS = 20
+_BUDGET_S = 2.0  # after it no further step of a kind is begun
+_EMBEDDED = 128
+_EPISODES = 10
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What was measured.
+
+    Attributes:
+        pretrain_step_s: of one batch.
+        metatrain_step_s: of one meta-batch.
+        embed_image_s: of one image, in evaluation mode.
+        selection_episode_s: of one episode of `pretrain.selection`.
+        checkpoint_episode_s: of one episode of `metatrain.selection`.
+        protocol_episode_s: of one episode of each of `evaluate.protocols`, by one learner.
+        width: length of an embedding.
+        peak_bytes: the most memory that the process held.
+    """
+
+    pretrain_step_s: float
+    metatrain_step_s: float
+    embed_image_s: float
+    selection_episode_s: float
+    checkpoint_episode_s: float
+    protocol_episode_s: tuple[float, ...]
+    width: int
+    peak_bytes: int
+
+
+def time_steps(params: Params, base_classes: int) -> Timed:
+    """Measure on this machine, as it is now.
+
+    Args:
+        params: of the run.
+        base_classes: how many classes the classifier tells apart.
+
+    Raises:
+        HeadstartError: the params name what there is not.
+    """
+    optimisation.deterministic()
+    torch.manual_seed(0)
+    generator = np.random.default_rng(0)
+    prepare, meta = params.prepare, params.metatrain
+    side = (prepare.image_size_px, prepare.image_size_px, prepare.channels)
+
+    def noise(classes: int, images: int) -> Part:
+        pixels = generator.integers(0, 256, (classes * images, *side), np.uint8)
+        names = tuple(ImageClass(str(index), "", images) for index in range(classes))
+        return Part(pixels, np.repeat(np.arange(classes), images), names)
+
+    spec = EncoderSpec(params.pretrain.backbone, prepare.channels, params.pretrain.conv4_widths)
+    encoder = build(spec)
+    batch = noise(1, params.pretrain.batch_size)
+    pretrain_step_s = _pretrain_step_s(params, encoder, base_classes, batch)
+    encoder.requires_grad_(True)
+    learner = build_learner(
+        LearnerSpec(
+            meta.learner,
+            encoder.width,
+            meta.initial_temperature,
+            meta.inner_steps,
+            meta.inner_learning_rate,
+            meta.first_order,
+        )
+    )
+    episode_images = noise(meta.way, meta.shot + meta.queries)
+    metatrain_step_s = _metatrain_step_s(params, encoder, learner, episode_images)
+    some = noise(1, _EMBEDDED).images
+    embed_image_s = _seconds(lambda _: embed(encoder, some)) / _EMBEDDED
+    pretrain_selection, selection = params.pretrain.selection, meta.selection
+    prototypes = Cosine(initial_temperature=1.0)
+    kinds = [
+        (prototypes, pretrain_selection.way, pretrain_selection.shot, pretrain_selection.queries),
+        (learner, selection.way, selection.shot, selection.queries),
+        *(
+            (learner, kind.way, kind.shot, params.evaluate.queries)
+            for kind in params.evaluate.protocols
+        ),
+    ]
+    episodes = [_episode_s(module, encoder.width, *asked) for module, *asked in kinds]
+    return Timed(
+        pretrain_step_s,
+        metatrain_step_s,
+        embed_image_s,
+        episodes[0],
+        episodes[1],
+        tuple(episodes[2:]),
+        encoder.width,
+        _peak_bytes(),
+    )
+
+
+def _pretrain_step_s(params: Params, encoder: Encoder, classes: int, images: Part) -> float:
+    section = params.pretrain
+    classifier = build_classifier(section.classifier, encoder.width, classes)
+    encoder.requires_grad_(not section.freeze_backbone)
+    optimizer = optimisation.optimizer(
+        section.optimizer,
+        [*encoder.parameters(), *classifier.parameters()],
+        section.learning_rate,
+        section.weight_decay,
+    )
+    trainer = Trainer(
+        encoder=encoder,
+        classifier=classifier,
+        part=images,
+        augmentation=Augmentation(**section.augmentation.model_dump()),
+        optimizer=optimizer,
+        schedule=optimisation.schedule("constant", optimizer, _STEPS, 1.0),
+        label_smoothing=section.label_smoothing,
+        frozen=section.freeze_backbone,
+        seed=0,
+    )
+    batch = Batch(0, False, np.arange(len(images.images)))
+    return _seconds(lambda number: trainer.step(batch, number))
+
+
+def _metatrain_step_s(
+    params: Params, encoder: Encoder, learner: torch.nn.Module, images: Part
+) -> float:
+    section = params.metatrain
+    optimizer = optimisation.optimizer(
+        "adamw", [*encoder.parameters(), *learner.parameters()], section.learning_rate, 0.0
+    )
+    loop = OuterLoop(
+        encoder=encoder,
+        learner=learner,
+        part=images,
+        augmentation=Augmentation(**section.augmentation.model_dump()),
+        optimizer=optimizer,
+        schedule=optimisation.schedule("constant", optimizer, _STEPS, 1.0),
+        averaging=section.averaging,
+        seed=0,
+    )
+    episodes = Pool(images.labels).draw(
+        0,
+        section.meta_batch,
+        way=section.way,
+        shot=section.shot,
+        queries=section.queries,
+        seed=0,
+        purpose="inspect",
+    )
+    return _seconds(lambda number: loop.step(episodes, number))
+
+
+def _episode_s(module: torch.nn.Module, width: int, way: int, shot: int, queries: int) -> float:
+    labels: NDArray[np.int64] = np.repeat(np.arange(way), shot + queries)
+    episodes = Pool(labels).draw(
+        0, _EPISODES, way=way, shot=shot, queries=queries, seed=0, purpose="inspect"
+    )
+    embeddings = torch.randn(len(labels), width)
+    learner = as_learner(module.eval())
+    return _seconds(lambda _: episode_accuracies(learner, embeddings, episodes)) / _EPISODES
+
+
+def _seconds(work: Callable[[int], object]) -> float:
+    """Seconds of the fastest of some runs, after a first that does not count.
+
+    The fastest, because other programs only ever make a run slower, and small ones by a lot.
+    """
+    work(0)
+    times: list[float] = []
+    while not times or (len(times) < _STEPS and sum(times) < _BUDGET_S):
+        started = time.perf_counter()
+        work(1 + len(times))
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
