@@ -142,7 +142,8 @@ def _decode(
                 is_large = image.width * image.height > LARGE_PIXELS
                 with large if large is not None and is_large else nullcontext():
                     image.load()
-                    return _rgb(ImageOps.exif_transpose(image))
+                    ImageOps.exif_transpose(image, in_place=True)  # copies nothing that is upright
+                    return _rgb(image)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -164,7 +165,7 @@ def _rgb(image: Image.Image) -> Image.Image:
             f"found 32-bit grey levels (mode {image.mode}), needed 8 or 16 bits a channel"
         )
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     layers = image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
     opacity = layers.getchannel("A")
     paper = Image.new("RGB", layers.size, "white")

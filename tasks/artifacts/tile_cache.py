@@ -157,7 +157,6 @@ class TileCache:
             db.executemany("DELETE FROM tiles WHERE key = ?", gone)
             db.commit()
             db.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     @staticmethod
     def _used_bytes(db: sqlite3.Connection) -> int:
@@ -203,9 +202,10 @@ class TileCache:
             if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
                 db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                db.execute("PRAGMA journal_mode = WAL").fetchone()
                 db.executescript(_SCHEMA)
             db.execute("PRAGMA synchronous = OFF")  # a lost cache is no loss
+            # Not write-ahead, which would write every tile twice.
+            db.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
         return self._open
 
     def close(self) -> None:
@@ -216,7 +216,7 @@ class TileCache:
 
     def _discard(self) -> None:
         self.close()
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-journal"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
 

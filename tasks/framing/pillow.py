@@ -33,7 +33,8 @@ def frame(image: Image.Image, mode: Mode, size_px: int, channels: Literal[1, 3])
         framed = _frame_crop(Image.fromarray(_grey(image)), size_px)
     else:
         framed = _frame_crop(image, size_px)
-    return framed.convert("L" if channels == 1 else "RGB")
+    mode_of_tile = "L" if channels == 1 else "RGB"
+    return framed if framed.mode == mode_of_tile else framed.convert(mode_of_tile)
 
 
 def is_blank(tile: Image.Image) -> bool:

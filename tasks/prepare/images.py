@@ -16,13 +16,15 @@ from tasks.prepare.decoding import Answer, Request, TileSpec
 from tasks.prepare.framing_pool import frame_batches
 from tasks.prepare.splits import ClassFound, Splitting, assign_splits, too_small
 from tasks.progress import Track
-from tasks.sources.fingerprints import fingerprints
+from tasks.sources.fingerprints import fingerprints, place_of
 from tasks.sources.found import Found, FoundImage
 from tasks.trees.tree import printable
+from tasks.workers import cores
 
 logger = logging.getLogger(__name__)
 
 BATCH = 64
+KEPT_AT_ONCE = 512
 UNFIT = STATE / REJECTED  # where a run that is stopped leaves what it rejected
 _WORST_FOLDERS = 10
 
@@ -246,8 +248,8 @@ def _tiles(
     processes: int | None,
 ) -> Iterator[tuple[FoundImage, Tile]]:
     """The tile of each image in order, from the cache where it has it."""
-    tree = found.tree.root
-    known = cache.known(tree)
+    place = place_of(found.tree)
+    known = cache.known(place)
     text = {turned: spec.key(turned) for turned in (0, 90, 180, 270)}
     keys: list[bytes | None] = []
     for image in order:
@@ -261,10 +263,13 @@ def _tiles(
     requests = (
         [Request(order[index].path, order[index].turned_deg) for index in batch] for batch in unread
     )
-    answers = frame_batches(found.tree, requests, spec, processes)
+    needed = min(processes or cores(), sum(map(bool, unread)))
+    answers = frame_batches(found.tree, requests, spec, max(1, needed))
+    keeper = _Keeper(cache, place, text)
     for batch, missing, read in zip(batches, unread, answers, strict=True):
         fresh = dict(zip(missing, read, strict=True))
-        _keep(cache, tree, order, fresh, text)
+        for index, answer in fresh.items():
+            keeper.keep(order[index], answer)
         written.decoded += len(fresh)
         stored = cache.get([key for i in batch if i not in fresh and (key := keys[i]) is not None])
         for index in batch:
@@ -278,32 +283,33 @@ def _tiles(
                 written.decoded += 1
                 tile = answer.tile
             yield order[index], tile
+    keeper.flush()
     cache.trim()
 
 
-def _keep(
-    cache: TileCache,
-    tree: str,
-    order: Sequence[FoundImage],
-    fresh: Mapping[int, Answer],
-    text: Mapping[int, str],
-) -> None:
-    read = {index: answer for index, answer in fresh.items() if answer.sha256}
-    if not read:
-        return
-    cache.remember(
-        tree,
-        (
-            (_bytes(order[index].path), order[index].mark, answer.sha256)
-            for index, answer in read.items()
-        ),
-    )
-    cache.put(
-        {
-            tile_key(answer.sha256, text[order[index].turned_deg]): answer.tile
-            for index, answer in read.items()
-        }
-    )
+class _Keeper:
+    """Puts what was read into the cache, many at a time: a transaction takes a millisecond."""
+
+    def __init__(self, cache: TileCache, place: str, text: Mapping[int, str]) -> None:
+        self._cache = cache
+        self._place = place
+        self._text = text
+        self._marks: list[tuple[bytes, str, bytes]] = []
+        self._tiles: dict[bytes, Tile] = {}
+
+    def keep(self, image: FoundImage, answer: Answer) -> None:
+        if not answer.sha256:
+            return  # it could not be read, and may be another time
+        self._marks.append((_bytes(image.path), image.mark, answer.sha256))
+        self._tiles[tile_key(answer.sha256, self._text[image.turned_deg])] = answer.tile
+        if len(self._marks) >= KEPT_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._marks:
+            self._cache.remember(self._place, self._marks)
+            self._cache.put(self._tiles)
+        self._marks, self._tiles = [], {}
 
 
 def _rejected(image: FoundImage, reason: str) -> Rejected:

@@ -1,6 +1,7 @@
 """The content of every file that a source found, by SHA-256; read once, then remembered."""
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,11 @@ from tasks.trees.tree import Refusal, Tree, printable
 from tasks.workers import cores
 
 _BATCH = 64
+
+
+def place_of(tree: Tree) -> str:
+    """What the files of a tree are remembered under, from whatever folder it is named."""
+    return tree.root if "://" in tree.root else os.path.abspath(tree.root)  # noqa: PTH100
 
 
 def fingerprints(found: Found, cache: TileCache, track: Track) -> list[tuple[str, str]]:
@@ -28,8 +34,8 @@ def fingerprints(found: Found, cache: TileCache, track: Track) -> list[tuple[str
     Raises:
         DataError: the root cannot be read any more.
     """
-    root = found.tree.root
-    known = cache.known(root)
+    place = place_of(found.tree)
+    known = cache.known(place)
     marks = {image.path.encode("utf-8", "surrogateescape"): image.mark for image in found.images}
     rows = [(one.path, one.reason) for one in found.rejected]
     unread = []
@@ -42,9 +48,9 @@ def fingerprints(found: Found, cache: TileCache, track: Track) -> list[tuple[str
     batches = [unread[start : start + _BATCH] for start in range(0, len(unread), _BATCH)]
     read = _read(found.tree, batches)
     for batch in track(read, "reading new files", len(batches)) if batches else ():
-        cache.remember(root, ((path, marks[path], sha) for path, sha, _ in batch if sha))
+        cache.remember(place, ((path, marks[path], sha) for path, sha, _ in batch if sha))
         rows += [(_text(path), sha.hex() if sha else reason) for path, sha, reason in batch]
-    cache.forget(root, known.keys() - marks.keys())
+    cache.forget(place, known.keys() - marks.keys())
     return rows
 
 
