@@ -13,9 +13,10 @@ from flows.clones import (
     Plan,
     committed_text,
     head_commit,
-    is_committed,
+    is_committed_whole,
     set_up_clone,
     uncommitted,
+    untracked,
 )
 from flows.overrides import (
     Layer,
@@ -31,6 +32,8 @@ from flows.runs import PREPARED_VARIABLE, RUNS, Note, fingerprint, read_note
 from tasks.errors import ParametersError
 from tasks.params import PARAMS_FILE
 from tasks.params_file import check_params, dump_sections, parse_sections
+from tasks.sources.table import is_table
+from tasks.trees.tree import printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 HEAD_OF_PARAMS = "# The committed params with the overrides of this run, which writes them anew.\n"
@@ -61,7 +64,7 @@ def become_run(
     deadline = time.monotonic() + wait_s
     root = enter_project()
     plan = plan_run(root, here, recipe, settings, name)
-    if left_out := uncommitted(root):
+    if left_out := _left_out(root, plan):
         tell(f"not part of this run, as not committed: {_shortened(left_out)}")
     tell(f"{plan.folder.relative_to(root)}: {set_up_clone(plan, wait_s, tell)}")
     os.environ[STARTED_VARIABLE] = str(here)
@@ -130,13 +133,32 @@ def _params_text(root: Path, commit: str, layers: Sequence[Layer]) -> str:
             f"{first}{others}; what is committed and the code here are not of a piece: commit first"
         ) from None
     changed = overridden(committed, layers)
-    images = Path(changed["prepare"]["root"])
-    relative = not images.is_absolute() and images.parts[:1] != ("~",)
-    if relative and (".." in images.parts or not is_committed(root, commit, images)):
-        # Images that are not committed are not in the clone, and are read where they are.
+    images = changed["prepare"]["root"]
+    if images and not Path(images).is_absolute() and not _is_in_clone(root, commit, Path(images)):
         changed = with_root_from(changed, root)
     return text if changed == committed else HEAD_OF_PARAMS + dump_sections(changed)
 
 
+def _is_in_clone(root: Path, commit: str, images: Path) -> bool:
+    """Whether the clone holds all images; where not, they are to be read where they are."""
+    there = _with_its_images(images)
+    return ".." not in there.parts and is_committed_whole(root, commit, there)
+
+
+def _with_its_images(root: Path) -> Path:
+    """What holds all images of a root: the paths in a table begin in its folder."""
+    return root.parent if is_table(str(root)) else root
+
+
+def _left_out(root: Path, plan: Plan) -> list[str]:
+    """What stands in the project and not in the commit, less images that are read where they are."""
+    images = _with_its_images(Path(parse_sections(plan.params_text, "params")["prepare"]["root"]))
+    names = (*uncommitted(root), *untracked(root))
+    if not images.is_absolute():
+        return [*names]
+    return [name for name in names if not (root / name).is_relative_to(images)]
+
+
 def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(map(printable, names[:3])) + more

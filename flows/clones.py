@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,9 +86,32 @@ def is_committed(root: Path, commit: str, path: Path) -> bool:
     return bool(git(root, "ls-tree", commit, "--", str(path)).strip())
 
 
+def is_committed_whole(root: Path, commit: str, path: Path) -> bool:
+    """Whether a clone of the commit holds at a path just what stands there now.
+
+    Ignored files, links and submodules below it say no.
+    """
+    listed = git(root, "ls-tree", "-r", "-z", commit, "--", str(path)).split("\0")
+    files = [entry for entry in listed if entry]
+    if not files or not all(entry.startswith("100") for entry in files):
+        return False
+    words = ("--porcelain", "--ignored", "--untracked-files=normal", "--", f":(literal){path}")
+    return not git(root, "status", *words).strip()
+
+
 def uncommitted(folder: Path) -> list[str]:
     """Tracked files that differ from the commit, less what stages and DVC write."""
     names = git(folder, "diff", "--name-only", "-z", "HEAD").split("\0")
+    return _not_written(folder, names)
+
+
+def untracked(folder: Path) -> list[str]:
+    """Files that git neither holds nor ignores, less what stages and DVC write."""
+    names = git(folder, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
+    return _not_written(folder, names)
+
+
+def _not_written(folder: Path, names: Iterable[str]) -> list[str]:
     stages = declared_stages(folder / PIPELINE_FILE).values()
     written = [str(PIPELINE_LOCK), *(out for stage in stages for out in stage.outs)]
     return [

@@ -16,7 +16,7 @@ from flows.runs import check_as_prepared
 from flows.stages import run_stage, stages_in_order
 from flows.tables import comparison_rows, read_metrics_if_any, stage_rows
 from flows.terminal import end_bars, show_own_lines
-from tasks.artifacts.layout import BUNDLE
+from tasks.artifacts.layout import BUNDLE, LISTING
 from tasks.errors import HeadstartError
 from tasks.inputs import declared_stages
 from tasks.lifeline import bind_to
@@ -58,10 +58,12 @@ def training(wait_s: float = 3600) -> TrainingSummary:
     logger = get_run_logger()
     try:
         enter_project()
-        load_params()
+        params = load_params()
         order = stages_in_order(declared_stages())
         with hold_run(f"flow run {flow_run.name or 'training'}", wait_s, logger.info):
             check_as_prepared()
+            if not params.prepare.watch:
+                LISTING.unlink(missing_ok=True)  # of a watch that is over, or prepare is stale
             before = read_metrics_if_any()
             results = tuple(run_stage(stage) for stage in order)
             metrics = read_metrics_if_any()

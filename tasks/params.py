@@ -33,6 +33,7 @@ class Splits(Section):
     by: Literal["share", "group", "list", "table"]
     validation_share: Share
     novel_share: Share
+    minimum_images: Annotated[int, Field(ge=0)]
     base: list[str]
     validation: list[str]
     novel: list[str]
@@ -140,7 +141,7 @@ class Prepare(Section):
             raise ValueError(f"watch: source {self.source} has no root to watch; needed []")
         if self.source == "glyphs" and self.splits.by != "list":
             raise ValueError(f"splits.by: source glyphs needs list, found {self.splits.by}")
-        if self.splits.by == "table" and self.source not in ("image_folder", "archive"):
+        if self.splits.by == "table" and self.source != "image_folder":
             raise ValueError(f"splits.by: table needs source image_folder, found {self.source}")
         return self
 
@@ -321,7 +322,7 @@ class Params(Section):
             able = Counter(
                 group if within_group else ""
                 for group, count in classes.get(part, ())
-                if count >= images
+                if count >= images and (group or not within_group)
             )
             most = max(able.values(), default=0)
             if most < way:

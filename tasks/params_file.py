@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,11 @@ def check_params(content: Mapping[str, Any], place: Callable[[Location], str]) -
     Raises:
         ParametersError: a key or value is not allowed; a line a fault.
     """
+    if faults := [
+        f"{place(location)}: {_key(location)}: found {value!a}, needed text in UTF-8"
+        for location, value in _unwritable(content, ())
+    ]:
+        raise ParametersError("\n".join(faults))
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -111,7 +116,7 @@ def check_params(content: Mapping[str, Any], place: Callable[[Location], str]) -
 def _describe(place: Callable[[Location], str], fault: Any) -> str:
     location = [part for part in fault["loc"] if part != "function-after"]
     path = place(location)
-    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
+    key = _key(location)
     found = fault["input"]
     if fault["type"] == "extra_forbidden":
         allowed = _allowed_keys(location[:-1])
@@ -125,6 +130,22 @@ def _describe(place: Callable[[Location], str], fault: Any) -> str:
         return f"{path}: {key}: {message}" if key else f"{path}: {message}"
     requirement = message.removeprefix("Input should be ")
     return f"{path}: {key}: found {found!r}, needed {requirement}"
+
+
+def _key(location: Location) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
+
+
+def _unwritable(content: Any, location: tuple[str | int, ...]) -> Iterator[tuple[Location, str]]:
+    """Text that no file can hold: bytes of a command line that are no UTF-8."""
+    if isinstance(content, str) and not content.isascii():
+        try:
+            content.encode()
+        except UnicodeEncodeError:
+            yield location, content
+    nested = content.items() if isinstance(content, Mapping) else ()
+    for key, value in enumerate(content) if isinstance(content, list) else nested:
+        yield from _unwritable(value, (*location, key))
 
 
 def _allowed_keys(location: list[str | int]) -> list[str]:

@@ -21,7 +21,11 @@ ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)
 
 TINY: dict[str, Any] = {
-    "prepare": {"image_size_px": 16, "glyphs": {"samples_per_class": 8}},
+    "prepare": {
+        "image_size_px": 16,
+        "glyphs": {"samples_per_class": 8},
+        "splits": {"minimum_images": 2},
+    },
     "pretrain": {
         "conv4_widths": [4, 4, 8, 8],
         "epochs": 2,

@@ -21,7 +21,8 @@ ARMS = 3  # random start, transfer and meta, which evaluate compares
 EXPORT_S = 12.0  # beyond the start, as seen with conv4 on two cores; not measured here
 EXPORT_BYTES = 1_000_000_000  # likewise
 REPORT_S = 3.0  # charts and report, likewise
-_CACHE_PAGE_BYTES = 16_384  # a tile fills whole pages of the cache of decoded images
+_CACHE_PAGE_BYTES = 16_384  # of the cache of decoded images: larger tiles fill whole pages
+_CACHE_ROW_BYTES = 120  # of a tile besides its pixels, its index and its mark included
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,10 @@ def reckon(look: Look, images: int, sizes: Mapping[str, tuple[int, int]]) -> Cos
         sizes: split -> number of classes and of images.
     """
     tile_bytes = look.spec.size_px**2 * look.spec.channels
-    pages = -(-tile_bytes // _CACHE_PAGE_BYTES)
     return Costs(
         [_prepare(look, images)],
         tile_bytes * sum(number for _, number in sizes.values()),
-        pages * _CACHE_PAGE_BYTES * images,
+        _cached_bytes(tile_bytes) * images,
     )
 
 
@@ -123,6 +123,13 @@ def _measured(params: Params, base_classes: int) -> "tuple[float, Timed]":
                 "a few steps of training could not be taken: too little memory is what it "
                 f"mostly is ({reason}); lower pretrain.batch_size, or leave this out: --no-timing"
             ) from None
+
+
+def _cached_bytes(tile_bytes: int) -> int:
+    row_bytes = tile_bytes + _CACHE_ROW_BYTES
+    if row_bytes < _CACHE_PAGE_BYTES:
+        return row_bytes
+    return -(-row_bytes // _CACHE_PAGE_BYTES) * _CACHE_PAGE_BYTES
 
 
 def _prepare(look: Look, images: int) -> Cost:

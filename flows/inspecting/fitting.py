@@ -106,7 +106,7 @@ def fit(
         for queries in sorted({*QUERIES, best.queries}, reverse=True)
     ]
     obstacles = [
-        f"{_classes(found)} of {split} with {best.splitting.needed[split]} images or more (shot + "
+        f"{_classes(found)} of {split} with {best.needed[split]} images or more (shot + "
         f"queries), needed at least {SMALLEST_WAY}: bring more classes, or more images of those "
         "that have few"
         for split, found in best.able.items()

@@ -26,13 +26,15 @@ class Split:
         five: whether classes are to have five shots as well as one.
         splitting: the rules.
         split_of: class name -> split.
-        able: split -> how many classes have images enough for one shot and the queries.
+        needed: split -> images that one shot and the queries take.
+        able: split -> how many classes have as many.
     """
 
     queries: int
     five: bool
     splitting: Splitting
     split_of: Mapping[str, str]
+    needed: Mapping[str, int]
     able: Mapping[str, int]
 
     @property
@@ -98,8 +100,6 @@ def _splittings(
     table: bool,
     seed: int,
 ) -> Iterator[Splitting]:
-    few = min(queries, WAY)
-    needed = {"base": 1 + few, "validation": 1 + few, "novel": 1 + queries}
     told = {one.split for one in classes if one.split}
     groups = {one.group for one in classes if one.group}
     by: By = "table" if table and told else "group" if len(groups) >= _GROUPS else "share"
@@ -111,11 +111,11 @@ def _splittings(
     for kind in kinds:
         for share in _SHARES:
             shares = {"validation": share, "novel": 0.0 if novel_told else share}
-            yield Splitting(kind, shares, none, needed, seed)
+            yield Splitting(kind, shares, none, 1 + queries, seed, trusts_source=True)
         shares = {"validation": _SHARES[0], "novel": 0.0 if novel_told else _SHARES[0]}
         lists = _pinned(classes, usable, 1 + queries, kind, seed)
         if lists:
-            yield Splitting(kind, shares, lists, needed, seed)
+            yield Splitting(kind, shares, lists, 1 + queries, seed, trusts_source=True)
 
 
 def _pinned(
@@ -155,5 +155,7 @@ def _try(
         split_of = assign_splits(classes, splitting).split_of
     except ParametersError:  # a class and a group of one name
         return None
-    able = {split: count_able(split_of, usable, split, splitting.needed[split]) for split in SPLITS}
-    return Split(queries, five, splitting, split_of, able)
+    few = 1 + min(queries, WAY)
+    needed = {"base": few, "validation": few, "novel": 1 + queries}
+    able = {split: count_able(split_of, usable, split, needed[split]) for split in SPLITS}
+    return Split(queries, five, splitting, split_of, needed, able)

@@ -166,6 +166,7 @@ def _splits(fit: Fit) -> dict[str, Any]:
         "by": how.by,
         "validation_share": how.shares["validation"],
         "novel_share": how.shares["novel"],
+        "minimum_images": how.minimum_images,
         **{split: list(how.lists[split]) for split in ("base", "validation", "novel")},
     }
 

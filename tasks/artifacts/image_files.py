@@ -15,7 +15,7 @@ from tasks.errors import DataError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
-LARGE_PIXELS = 8_000_000
+LARGE_PIXELS = 24_000_000  # more than phones make by themselves; some 300 MB while decoded
 
 # Named, because a file chooses its decoder by its content, and Pillow's list holds some that
 # start other programs (EPS).
@@ -93,6 +93,8 @@ def read_image(path: Path, maximum_side_px: int) -> NDArray[np.uint8]:
             return np.array(_decode(file, check, needed))
     except ImageError as fault:
         raise DataError(f"{path}: {fault}") from None
+    except MemoryError:
+        raise DataError(f"{path}: too large for the memory there is; shrink it") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -144,7 +146,7 @@ def _decode(
                     image.load()
                     ImageOps.exif_transpose(image, in_place=True)  # copies nothing that is upright
                     return _rgb(image)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise ImageError(f"not an image; needed one of {', '.join(_FORMATS)}") from None
@@ -159,6 +161,8 @@ def _decode(
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "I" and image.format == "PPM":  # Pillow scales these to 16 bits
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ImageError(

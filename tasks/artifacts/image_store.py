@@ -4,6 +4,7 @@ A folder with, for each part (`base`, `validation`, `novel` and further evaluati
 `PART.images.npy` and `PART.labels.npy`, and one `manifest.json` that says what they hold.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -157,7 +158,14 @@ class PartWriter:
         Args:
             pixels: uint8, flattened.
             class_key: any number that stands for its class until `close`.
+
+        Raises:
+            DataError: the pixels are not of the part's shape.
         """
+        if len(pixels) != math.prod(self._shape):
+            raise DataError(
+                f"{self.name}: found an image of {len(pixels)} bytes, needed {self._shape}"
+            )
         self._images.write(pixels)
         self._keys.append(class_key)
         return len(self._keys) - 1
@@ -196,7 +204,7 @@ class PartWriter:
         }
 
     def _drop(self, rows: set[int]) -> None:
-        size = int(np.prod(self._shape))
+        size = math.prod(self._shape)
         kept = [row for row in range(len(self._keys)) if row not in rows]
         for place, row in enumerate(kept):
             if place != row:

@@ -22,7 +22,7 @@ def write_listing(path: Path, rows: Iterable[Row]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(_text(rows), encoding="utf-8")
+    partial.write_bytes(_content(rows))
     partial.replace(path)
 
 
@@ -34,20 +34,20 @@ def check_listing(path: Path, rows: Iterable[Row]) -> None:
         MovedInputsError: the root holds something else by now.
     """
     try:
-        listed = path.read_text(encoding="utf-8")
+        listed = path.read_bytes()
     except OSError:
         raise DataError(
             f"{path}: not found; stage scan makes it: `headstart run`, or prepare.watch: []"
         ) from None
-    if listed != _text(rows):
+    if listed != _content(rows):
         raise MovedInputsError(
             f"the images changed since {path} was written; run it again to take them all in"
         )
 
 
-def _text(rows: Iterable[Row]) -> str:
+def _content(rows: Iterable[Row]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "sha256"])
     writer.writerows(sorted(rows))
-    return text.getvalue()
+    return text.getvalue().encode()

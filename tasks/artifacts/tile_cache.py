@@ -29,6 +29,7 @@ _DAY_S = 86_400
 _KEYS_AT_ONCE = 500
 _PAGE_BYTES = 16_384
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS tiles (
     key BLOB PRIMARY KEY, used_day INTEGER NOT NULL, digest BLOB NOT NULL, reason TEXT NOT NULL,
     pixels BLOB NOT NULL
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS marks (
     tree TEXT NOT NULL, path BLOB NOT NULL, mark TEXT NOT NULL, sha256 BLOB NOT NULL,
     PRIMARY KEY (tree, path)
 ) WITHOUT ROWID;
+COMMIT;
 """
 
 T = TypeVar("T")
@@ -60,12 +62,21 @@ class Tile:
     @classmethod
     def of(cls, pixels: bytes) -> "Tile":
         """A tile that can be used."""
-        return cls(pixels, hashlib.blake2b(pixels, digest_size=16).digest())
+        return cls(pixels, _digest(pixels))
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the pixels are those that the digest was made of."""
+        return bool(self.reason) or _digest(self.pixels) == self.digest
 
     @classmethod
     def rejected(cls, reason: str) -> "Tile":
         """What stands for an image that cannot be used."""
         return cls(b"", b"", reason)
+
+
+def _digest(pixels: bytes) -> bytes:
+    return hashlib.sha256(pixels).digest()[:16]
 
 
 def tile_key(sha256: bytes, framing: str) -> bytes:
@@ -122,11 +133,12 @@ class TileCache:
         return set(days)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Tile]:
-        """The tiles that are kept, of those asked for."""
-        return {
+        """The tiles that are kept and undamaged, of those asked for."""
+        found = {
             key: Tile(pixels, digest, reason)
             for key, pixels, digest, reason in self._select("key, pixels, digest, reason", keys)
         }
+        return {key: tile for key, tile in found.items() if tile.is_sound}
 
     def put(self, tiles: Mapping[bytes, Tile]) -> None:
         """Keep tiles."""
@@ -199,13 +211,12 @@ class TileCache:
         if self._open is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             db = self._open = sqlite3.connect(self.path, timeout=_BUSY_S)
-            if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-                db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                db.executescript(_SCHEMA)
+            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # these two count for a new file alone
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA synchronous = OFF")  # a lost cache is no loss
             # Not write-ahead, which would write every tile twice.
             db.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+            db.executescript(_SCHEMA)
         return self._open
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,20 +84,32 @@ def frame_content(
     """Frame one image from the content of its file."""
     if isinstance(content, Refusal):
         return Answer(b"", Tile.rejected(content.reason))
-    return Answer(hashlib.sha256(content).digest(), _tile(content, turned_deg, spec, large))
+    try:
+        tile = _tile(content, turned_deg, spec, large)
+    except _HereAndNowError as error:
+        return Answer(b"", Tile.rejected(str(error)))
+    return Answer(hashlib.sha256(content).digest(), tile)
+
+
+class _HereAndNowError(BaseException):
+    """A fault of this machine at this moment, which is not to be remembered of the image.
+
+    No `Exception`, for decoders answer damaged bytes with almost any, and all are caught.
+    """
 
 
 def _tile(content: bytes, turned_deg: int, spec: TileSpec, large: Lock | None) -> Tile:
     try:
         with _time_limit(SECONDS_AN_IMAGE):
-            image = decode_image(content, spec.maximum_pixels, large)
+            alone = None if large is None else _alone(large)
+            image = decode_image(content, spec.maximum_pixels, alone)
             if turned_deg:
                 image = image.rotate(turned_deg, expand=True)
             tile = frame(image, spec.mode, spec.size_px, spec.channels)
     except ImageError as error:
         return Tile.rejected(str(error))
     except MemoryError:
-        return Tile.rejected("too large for the memory there is")
+        raise _HereAndNowError("too large for the memory there is") from None
     if is_blank(tile):
         return Tile.rejected("blank: nothing in it stands out from the rest")
     return Tile.of(tile.tobytes())
@@ -107,9 +118,6 @@ def _tile(content: bytes, turned_deg: int, spec: TileSpec, large: Lock | None) -
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
     """End what decodes for too long; only the main thread of a process can be interrupted."""
-    if sys.platform == "win32":
-        yield
-        return
     before = signal.signal(signal.SIGALRM, _too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -119,6 +127,15 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def _alone(large: Lock) -> Iterator[None]:
+    """Hold the lock; the time that waiting for it takes does not count."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    with large:
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_AN_IMAGE)
+        yield
+
+
 def _too_long(number: int, frame: FrameType | None) -> None:
     del number, frame
-    raise ImageError(f"took longer than {SECONDS_AN_IMAGE:.0f} s to decode")
+    raise _HereAndNowError(f"took longer than {SECONDS_AN_IMAGE:g} s to decode")

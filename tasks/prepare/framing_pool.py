@@ -120,9 +120,14 @@ class _Pool:
             # A tree that is read here has no business in the workers.
             worker = (None if self.tree.sequential else self.tree, self.spec, large)
             self._executor = process_pool(self.processes, _begin, *worker)
-        if contents is None:
-            return self._executor.submit(_read, batch)
-        return self._executor.submit(_frame, batch, contents)
+        try:
+            if contents is None:
+                return self._executor.submit(_read, batch)
+            return self._executor.submit(_frame, batch, contents)
+        except BrokenProcessPool as error:  # an earlier batch broke it; `take` starts another
+            broken: Future[list[Answer]] = Future()
+            broken.set_exception(error)
+            return broken
 
     def _end(self) -> None:
         if self._executor is not None:

@@ -14,7 +14,7 @@ from tasks.artifacts.tile_cache import Tile, TileCache, tile_key
 from tasks.errors import DataError
 from tasks.prepare.decoding import Answer, Request, TileSpec
 from tasks.prepare.framing_pool import frame_batches
-from tasks.prepare.splits import ClassFound, Splitting, assign_splits, too_small
+from tasks.prepare.splits import ClassFound, Splitting, assign_splits
 from tasks.progress import Track
 from tasks.sources.fingerprints import fingerprints, place_of
 from tasks.sources.found import Found, FoundImage
@@ -24,6 +24,7 @@ from tasks.workers import cores
 logger = logging.getLogger(__name__)
 
 BATCH = 64
+BATCH_BYTES = 8 << 20
 KEPT_AT_ONCE = 512
 UNFIT = STATE / REJECTED  # where a run that is stopped leaves what it rejected
 _WORST_FOLDERS = 10
@@ -95,12 +96,6 @@ def write_found(
     lost = found.lost + len(written.rejected)
     _check_share(rejected, lost, len(found.images) + found.lost, max_rejected_share)
     logger.info("%d images decoded, the others known from %s", written.decoded, cache.path.parent)
-    counts = {
-        split: [(one["name"], one["images"]) for one in entry["classes"]]
-        for split, entry in written.entries.items()
-    }
-    for line in too_small(counts, splitting.needed):
-        logger.warning("%s", line)
     unlisted = "in none of the lists of prepare.splits"
     left_out = [Rejected(name, name, unlisted) for name in assignment.left_out]
     return written.entries, rejected + left_out
@@ -185,7 +180,9 @@ def _classes(found: Found) -> list[ClassFound]:
     counts = Counter(image.class_name for image in found.images)
     any_of = {image.class_name: image for image in found.images}
     return [
-        ClassFound(name, any_of[name].group, counts[name], any_of[name].split)
+        ClassFound(
+            name, any_of[name].group, counts[name], any_of[name].split, any_of[name].identity
+        )
         for name in sorted(counts)
     ]
 
@@ -254,11 +251,10 @@ def _tiles(
     keys: list[bytes | None] = []
     for image in order:
         mark, sha256 = known.get(_bytes(image.path), ("", b""))
-        keys.append(tile_key(sha256, text[image.turned_deg]) if mark == image.mark else None)
+        same = mark and mark == image.mark  # without a mark nobody knows
+        keys.append(tile_key(sha256, text[image.turned_deg]) if same else None)
     kept = cache.holds([key for key in keys if key is not None])
-    batches = [
-        range(start, min(start + BATCH, len(order))) for start in range(0, len(order), BATCH)
-    ]
+    batches = list(_batches(order))
     unread = [[index for index in batch if keys[index] not in kept] for batch in batches]
     requests = (
         [Request(order[index].path, order[index].turned_deg) for index in batch] for batch in unread
@@ -272,19 +268,32 @@ def _tiles(
             keeper.keep(order[index], answer)
         written.decoded += len(fresh)
         stored = cache.get([key for i in batch if i not in fresh and (key := keys[i]) is not None])
+        # Damaged, or trimmed meanwhile by another run.
+        gone = [index for index in batch if index not in fresh and keys[index] not in stored]
+        if gone:
+            again = [Request(order[index].path, order[index].turned_deg) for index in gone]
+            [reread] = frame_batches(found.tree, [again], spec, 1)
+            fresh |= dict(zip(gone, reread, strict=True))
+            written.decoded += len(gone)
         for index in batch:
-            if index in fresh:
-                yield order[index], fresh[index].tile
-                continue
-            tile = stored.get(keys[index] or b"")
-            if tile is None:  # trimmed meanwhile by another run
-                request = [Request(order[index].path, order[index].turned_deg)]
-                [[answer]] = frame_batches(found.tree, [request], spec, 1)
-                written.decoded += 1
-                tile = answer.tile
+            key = keys[index]
+            tile = fresh[index].tile if index in fresh else stored[key] if key else None
+            assert tile is not None  # it is fresh or stored
             yield order[index], tile
     keeper.flush()
     cache.trim()
+
+
+def _batches(order: Sequence[FoundImage]) -> Iterator[range]:
+    """Consecutive images, few enough that their files fit into memory several times over."""
+    start, size_bytes = 0, 0
+    for index, image in enumerate(order):
+        size_bytes += image.size_bytes
+        if index - start + 1 == BATCH or size_bytes >= BATCH_BYTES:
+            yield range(start, index + 1)
+            start, size_bytes = index + 1, 0
+    if start < len(order):
+        yield range(start, len(order))
 
 
 class _Keeper:

@@ -24,12 +24,14 @@ class ClassFound:
         group: empty where there are none.
         images: how many were found.
         split: where the source itself says it.
+        identity: what is hashed; the name, where it is empty.
     """
 
     name: str
     group: str
     images: int
     split: str | None = None
+    identity: str = ""
 
 
 @dataclass
@@ -53,18 +55,20 @@ class Splitting:
 
     Attributes:
         by: `share` hashes classes; `group` hashes groups, which stay together; `list` leaves out
-            what no list names; `table` takes the source's word and hashes the rest.
+            what no list names; `table` takes the table's word and hashes the rest.
         shares: of `validation` and `novel`; the rest is `base`.
         lists: split -> classes or groups.
-        needed: images of a class from which it serves in some episode of that split.
+        minimum_images: a class with fewer serves in base, whatever its hash says.
         seed: `seed` of `params.yaml`.
+        trusts_source: whether the split that a source itself gives a class counts.
     """
 
     by: By
     shares: Mapping[str, float]
     lists: Mapping[str, Sequence[str]]
-    needed: Mapping[str, int]
+    minimum_images: int
     seed: int
+    trusts_source: bool = False
 
 
 def assign_splits(classes: Sequence[ClassFound], how: Splitting) -> Assignment:
@@ -73,39 +77,42 @@ def assign_splits(classes: Sequence[ClassFound], how: Splitting) -> Assignment:
     A class or group goes where a list names it, or else the source says, or else where the hash of
     its name and the seed falls: the unit interval is cut into `novel`, `validation` and `base` by
     their shares. Nothing else enters, so a class stays where it is when others come and go. With
-    one exception: a class that no list names and that has too few images to serve in any episode
-    of its split goes to `base`, where every image serves, as long as it is so small.
+    one exception: a class that no list names and that has fewer images than `minimum_images` goes
+    to `base`, where every image trains the classifier, as long as it is so small.
 
     Args:
         classes: all of the source.
         how: the rules.
 
     Raises:
-        ParametersError: a list names what the source does not have, or a class and its group are
-            in different lists.
+        ParametersError: a list names what the source does not have, a class and its group are in
+            different lists, or the table that is to say the splits says none.
     """
     listed = _by_name(how.lists)
     _check_known(listed, classes)
+    if how.by == "table" and not any(one.split for one in classes):
+        raise ParametersError(
+            "prepare.splits.by: table, but no class has a split; needed a table with a column "
+            "split (base, validation, novel), or by: share"
+        )
     result = Assignment()
     small = []
     for one in classes:
         named = _listed_split(one, listed)
-        if named or one.split:
-            result.split_of[one.name] = named or one.split or ""
-            continue
-        if how.by == "list":
+        if named is None and how.by == "list":
             result.left_out.append(one.name)
             continue
-        unit = one.group if how.by == "group" and one.group else one.name
-        split = _hashed(unit, how.shares, how.seed)
-        if how.by != "group" and one.images < how.needed.get(split, 0):
-            small.append(f"{one.name} ({one.images} images, {split} needs {how.needed[split]})")
+        said = one.split if how.trusts_source else None
+        split = named or said or _hashed(_unit(one, how.by), how.shares, how.seed)
+        if not named and not said and split != "base" and one.images < how.minimum_images:
+            small.append(f"{one.name} ({one.images})")
             split = "base"
         result.split_of[one.name] = split
     if small:
         result.notes.append(
-            f"{len(small)} classes too small for the episodes of their split serve in base as "
-            f"long as they are: {_some(small)}; name one in prepare.splits.base to keep it there"
+            f"{len(small)} classes of fewer than {how.minimum_images} images "
+            f"(prepare.splits.minimum_images) serve in base as long as they are so small: "
+            f"{_some(small)}; name one in prepare.splits.base to keep it there"
         )
     if result.left_out:
         result.notes.append(
@@ -122,7 +129,7 @@ def too_small(
 
     Args:
         counts: split -> name and number of images of each class.
-        needed: as for `assign_splits`.
+        needed: split -> images of a class from which it serves in some episode.
     """
     lines = []
     for split, classes in counts.items():
@@ -134,6 +141,11 @@ def too_small(
                 f"{needed[split]} images (shot + queries): {_some(small)}".replace("  ", " ")
             )
     return lines
+
+
+def _unit(one: ClassFound, by: By) -> str:
+    """What is hashed for a class."""
+    return one.group if by == "group" and one.group else one.identity or one.name
 
 
 def _by_name(lists: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from tasks.artifacts.files import complete_folder
 from tasks.artifacts.image_store import REJECTED, Rejected, write_manifest
 from tasks.artifacts.layout import PREPARED
 from tasks.params import Params
+from tasks.prepare.splits import Splitting, too_small
 from tasks.progress import Track
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,12 @@ def prepare(params: Params, track: Track) -> None:
         }
         entries |= domains
         write_manifest(folder, entries, description, rejected)
+    counts = {
+        part: [(one["name"], one["images"]) for one in entry["classes"]]
+        for part, entry in entries.items()
+    }
+    for line in too_small(counts, params.images_needed()):
+        logger.warning("%s", line)
     for name, entry in entries.items():
         logger.info("%s: %d images of %d classes", name, entry["images"], len(entry["classes"]))
     logger.info("%d left out, each with its reason in %s", len(rejected), PREPARED / REJECTED)
@@ -93,7 +100,6 @@ def _write_found(
 ) -> tuple[Entries, list[Rejected]]:
     from tasks.prepare.decoding import TileSpec
     from tasks.prepare.images import write_found
-    from tasks.prepare.splits import Splitting
     from tasks.sources.find import find_images
 
     section = params.prepare
@@ -109,8 +115,10 @@ def _write_found(
             section.splits.by,
             section.splits.shares,
             section.splits.lists,
-            params.images_needed(),
+            section.splits.minimum_images,
             params.seed,
+            # Omniglot owns its halves; of a table's word params.yaml decides.
+            trusts_source=section.source == "omniglot" or section.splits.by == "table",
         ),
         max_rejected_share=section.max_rejected_share,
         watched=bool(section.watch),

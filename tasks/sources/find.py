@@ -1,5 +1,6 @@
 """Finds the images of a source: the one door from `params.yaml` to what lies behind it."""
 
+import os
 from pathlib import PurePath
 
 from tasks.errors import DataError
@@ -25,7 +26,8 @@ def find_images(
 
     Args:
         source: image_folder, archive, omniglot, torchvision or fake.
-        root: a folder, an archive, a table or the address of one; fake reads none.
+        root: a folder, an archive, a table or the address of one, `~` being the user's home; fake
+            reads none.
         rotated_classes: read by omniglot: turned characters are classes of their own.
         dataset: read by torchvision: its name in torchvision.datasets.
         download: read by torchvision: whether to fetch what is not there.
@@ -36,6 +38,7 @@ def find_images(
     Raises:
         DataError: the root cannot be read, or holds no images as the source needs them.
     """
+    root = os.path.expanduser(root)  # noqa: PTH111  (the other way fails on unknown users)
     if source == "omniglot":
         return omniglot.find(root, rotated_classes=rotated_classes)
     if source == "torchvision":

@@ -17,7 +17,7 @@ _BATCH = 64
 
 def place_of(tree: Tree) -> str:
     """What the files of a tree are remembered under, from whatever folder it is named."""
-    return tree.root if "://" in tree.root else os.path.abspath(tree.root)  # noqa: PTH100
+    return tree.root if "://" in tree.root else os.path.realpath(tree.root)
 
 
 def fingerprints(found: Found, cache: TileCache, track: Track) -> list[tuple[str, str]]:
@@ -41,7 +41,7 @@ def fingerprints(found: Found, cache: TileCache, track: Track) -> list[tuple[str
     unread = []
     for path, mark in marks.items():
         before, sha256 = known.get(path, ("", b""))
-        if before == mark:
+        if before and before == mark:  # without a mark nobody knows
             rows.append((_text(path), sha256.hex()))
         else:
             unread.append(path)

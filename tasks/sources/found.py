@@ -21,6 +21,9 @@ class FoundImage:
         group: printable; empty where there are no groups.
         split: where the source itself says it, else None.
         turned_deg: the image is used turned by so much, counter-clockwise.
+        identity: of the class, where its name depends on what else there is: what is hashed to
+            find its split. Empty where the name serves.
+        size_bytes: of the file, as listed; 0 where that is not known.
     """
 
     path: str
@@ -29,6 +32,8 @@ class FoundImage:
     group: str
     split: Split | None = None
     turned_deg: Literal[0, 90, 180, 270] = 0
+    identity: str = ""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,21 @@ def arrange(tree: Tree) -> Found:
     _check_layout(tree.root, folders, leaves, refusals)
     pairs, notes = _pairs(folders)
     names = name_classes(pair for pair in pairs.values() if pair is not None)
+    identities = {folder: _identity(folder) for folder in folders}
     images = []
     rejected = []
     lost = sum(refusal.counts for refusal in refusals)
     for leaf in leaves:
         folder = _folder(leaf.path)
         if (pair := pairs[folder]) is not None:
-            images.append(FoundImage(leaf.path, leaf.mark, *names[pair]))
+            image = FoundImage(
+                leaf.path,
+                leaf.mark,
+                *names[pair],
+                identity=identities[folder],
+                size_bytes=leaf.size_bytes,
+            )
+            images.append(image)
         else:
             reason = _NO_LABEL if folder else _NO_CLASS
             rejected.append(Rejected(printable(folder), printable(leaf.path), reason))
@@ -68,6 +76,15 @@ def sort_images(images: list[FoundImage]) -> None:
     """Sort in place by class name, then path."""
     images.sort(key=lambda image: image.path)  # twice, as a million pairs to compare are many
     images.sort(key=lambda image: image.class_name)
+
+
+def _identity(folder: str) -> str:
+    """A class's own name and those above it, the same whatever stands beside them.
+
+    The name that people see leaves out a folder around everything, and that of an image split.
+    """
+    *above, own = printable(folder).split("/")
+    return "/".join([*(name for name in above if name.lower() not in _IMAGE_SPLITS), own])
 
 
 def _folder(path: str) -> str:

@@ -155,7 +155,9 @@ def _with_turned(root: str, images: Sequence[FoundImage]) -> list[FoundImage]:
     for one in images:
         every.append(one)
         for turn in _TURNS:
-            every.append(replace(one, class_name=turned[one.class_name, turn], turned_deg=turn))
+            name = turned[one.class_name, turn]
+            identity = one.identity or one.class_name  # turned or not, it is on one side
+            every.append(replace(one, class_name=name, turned_deg=turn, identity=identity))
     return every
 
 

@@ -1,10 +1,10 @@
 """A classification dataset of torchvision's, by its name, as a tree of image files."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tasks.artifacts.image_store import Rejected
@@ -143,13 +143,31 @@ class _Index:
 
 def _state(root: str) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(Path(root).expanduser().rglob("*")):
+    for file in _files(root, set()):
         try:
-            status = file.lstat()
+            status = os.stat(file)  # noqa: PTH116  of what a link leads to
         except OSError:
             continue  # gone by now
-        digest.update(repr((str(file), status.st_size, status.st_mtime_ns)).encode())
+        digest.update(repr((file, status.st_size, status.st_mtime_ns)).encode())
     return digest.hexdigest()
+
+
+def _files(folder: str, seen: set[str]) -> Iterator[str]:
+    """All files below a folder, also through links; a folder that was seen is not entered again."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return  # gone by now, or not for us
+    for entry in found:
+        if entry.is_dir():
+            yield from _files(entry.path, seen)
+        else:
+            yield entry.path
 
 
 def arrange(tree: NamedTree) -> Found:

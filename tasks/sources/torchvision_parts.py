@@ -92,12 +92,11 @@ def open_parts(dataset: str, root: str, *, download: bool) -> list[Part]:
         raise DataError(
             "prepare.root: found an address; torchvision needs a folder of this machine"
         )
-    folder = str(Path(root).expanduser())
     parts = []
     for values in product(*arguments.values()):
         chosen = dict(zip(arguments, values, strict=True))
         name = "-".join(_part_name(key, value) for key, value in chosen.items()) or "all"
-        parts.append(Part(name, _open(kind, folder, chosen, download)))
+        parts.append(Part(name, _open(kind, root, chosen, download)))
     return parts
 
 

@@ -19,8 +19,13 @@ _BLOCKS = 32  # kept of an archive
 
 _HTTP = ("http", "https")
 _BRACKETS = re.compile(r"\[[^]/]*]")  # around an address of IPv6
-_MARKS = ("ETag", "etag", "generation", "md5Hash", "md5", "content_md5", "Content-MD5")
-_TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "modified", "updated")
+_MARKS = (
+    "ETag", "etag", "generation", "md5Hash", "md5", "content_md5", "Content-MD5", "Digest",
+)  # fmt: skip
+_TIMES = (
+    "mtime", "LastModified", "last_modified", "Last-Modified", "modified", "updated", "created",
+    "modificationTime",
+)  # fmt: skip
 
 Answer = TypeVar("Answer")
 
@@ -231,10 +236,11 @@ class RemoteFile:
 
 
 def mark_of(info: Mapping[str, Any]) -> str:
-    """Another one whenever the content may be another, as far as the server tells."""
+    """Another one whenever the content may be another; empty where the server tells nothing."""
     marks = [str(info[key]).strip('"') for key in _MARKS if info.get(key)][:1]
     times = [str(info[key]) for key in _TIMES if info.get(key)][:1]
-    return "-".join((str(info.get("size")), *(marks or times)))
+    told = marks or times
+    return "-".join((str(info.get("size")), *told)) if told else ""
 
 
 def _bounds(protocol: str) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class TarArchive:
 
         Args:
             stream: the unpacked bytes.
-            archive_mark: becomes part of each member's, as tar has no checksum of content.
+            archive_mark: becomes part of each member's, as tar has no checksum of content; where
+                it is empty, so are theirs.
         """
         self._stream = stream
         self._archive_mark = archive_mark
@@ -74,7 +75,8 @@ class TarArchive:
     def size_and_mark(self, place: bytes) -> tuple[int, str]:
         """The mark is where it lies, its size and time, and the archive's own mark."""
         offset, size, seconds = _PLACE.unpack(place)
-        return size, f"{offset}-{size}-{seconds}-{self._archive_mark}"
+        mark = self._archive_mark and f"{offset}-{size}-{seconds}-{self._archive_mark}"
+        return size, mark
 
     def content(self, place: bytes) -> bytes:
         """Of one member.

@@ -17,7 +17,8 @@ class Leaf:
             hold anything, lone surrogates for bytes that are no UTF-8 included.
         size_bytes: as listed, before anything is read.
         mark: cheap to get, and another one whenever the content may be another: for a local file
-            its size, times and inode, for an object its ETag.
+            its size, times and inode, for an object its ETag. Empty where nothing tells, and then
+            the file counts as changed at every look.
     """
 
     path: str

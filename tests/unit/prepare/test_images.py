@@ -4,6 +4,8 @@ import csv
 import os
 import shutil
 import signal
+import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from PIL import Image
 from tasks.artifacts.files import sha256
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import LISTING, PREPARED
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.tile_cache import FOLDER_VARIABLE, TileCache
 from tasks.errors import DataError, MovedInputsError, ParametersError
 from tasks.framing.pillow import frame
 from tasks.params import Params
@@ -298,3 +300,52 @@ def test_an_image_that_takes_too_long_is_rejected(
     monkeypatch.setattr(decoding, "frame", _dawdle)
     answer: Answer = decoding.frame_content(encoded(1), 0, SPEC)
     assert "to decode" in answer.tile.reason
+
+
+def _no_memory(image: Image.Image, *_: Any) -> Image.Image:
+    raise MemoryError
+
+
+def test_what_this_machine_cannot_do_now_is_not_remembered_of_the_image(
+    project: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project()
+    monkeypatch.setattr(decoding, "frame", _no_memory)
+    answer = decoding.frame_content(encoded(1), 0, SPEC)
+    assert (answer.sha256, answer.tile.reason) == (b"", "too large for the memory there is")
+
+
+def test_a_damaged_tile_is_decoded_again(
+    project: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = project()
+    prepare(params, untracked)
+    first = {path.name: sha256(path) for path in PREPARED.iterdir()}
+    cache = TileCache()
+    with sqlite3.connect(cache.path) as db:
+        db.execute("UPDATE tiles SET pixels = zeroblob(768) WHERE rowid % 20 = 0")
+        db.execute("UPDATE tiles SET pixels = x'00' WHERE rowid % 20 = 1")
+    assert len(decoded_by(params, monkeypatch)) == 16
+    assert {path.name: sha256(path) for path in PREPARED.iterdir()} == first
+
+
+class SlowlySubmitted(list[Any]):
+    """Batches that come late enough for a crash to be noticed in between."""
+
+    def __iter__(self) -> Any:
+        for one in list.__iter__(self):
+            time.sleep(0.2)
+            yield one
+
+
+def test_a_crash_between_two_batches_is_recovered_from_too(
+    project: Callable[..., Params],
+) -> None:
+    project()
+    Image.new("RGB", (20, 20), (255, 0, 0)).save("photos/c0/red.png")
+    paths = ["c0/red.png", *(f"c{index}/{number}.png" for index in range(6) for number in range(4))]
+    batches = SlowlySubmitted([Request(path, 0)] for path in paths)
+    found = [
+        one for batch in frame_batches(CrashingTree("photos"), batches, SPEC, 1) for one in batch
+    ]
+    assert [index for index, one in enumerate(found) if one.tile.reason] == [0]

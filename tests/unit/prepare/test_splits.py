@@ -3,7 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import ParametersError
+from tasks.prepare.images import _classes
 from tasks.prepare.splits import ClassFound, Splitting, assign_splits, too_small
+from tasks.sources.image_folder import arrange
+from tests.memory_tree import tree_of
 
 SHARES = {"validation": 0.2, "novel": 0.3}
 NAMES = st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=40, unique=True)
@@ -14,7 +17,14 @@ def classes(names: list[str], images: int = 50, group: str = "") -> list[ClassFo
 
 
 def rules(by: str = "share", **changes: object) -> Splitting:
-    settings: dict = {"by": by, "shares": SHARES, "lists": {}, "needed": {}, "seed": 1, **changes}
+    settings: dict = {
+        "by": by,
+        "shares": SHARES,
+        "lists": {},
+        "minimum_images": 0,
+        "seed": 1,
+        **changes,
+    }
     return Splitting(**settings)
 
 
@@ -32,7 +42,7 @@ def test_a_class_stays_in_its_split_when_others_come(
 def test_a_class_stays_in_its_split_when_it_grows_unless_it_was_too_small_for_it(
     names: list[str],
 ) -> None:
-    how = rules(needed={"base": 16, "validation": 16, "novel": 16})
+    how = rules(minimum_images=16)
     before = assign_splits(classes(names, images=16), how).split_of
     assert assign_splits(classes(names, images=900), how).split_of == before
 
@@ -53,7 +63,7 @@ def test_another_seed_splits_otherwise() -> None:
 @given(groups=st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=20, unique=True))
 def test_groups_stay_together(groups: list[str]) -> None:
     found = [ClassFound(f"{group}/{one}", group, 9) for group in groups for one in range(4)]
-    split_of = assign_splits(found, rules("group", needed={"novel": 10})).split_of
+    split_of = assign_splits(found, rules("group")).split_of
     for group in groups:
         assert len({split_of[f"{group}/{one}"] for one in range(4)}) == 1
 
@@ -67,13 +77,12 @@ def test_names_that_look_the_same_are_on_one_side() -> None:
 
 def test_a_class_too_small_for_its_split_serves_in_base_and_is_told() -> None:
     names = [f"class {index}" for index in range(100)]
-    needed = {"base": 16, "validation": 16, "novel": 16}
-    big = assign_splits(classes(names), rules(needed=needed)).split_of
+    big = assign_splits(classes(names), rules(minimum_images=16)).split_of
     small = next(name for name in names if big[name] == "novel")
     some = [ClassFound(name, "", 3 if name == small else 50) for name in names]
-    found = assign_splits(some, rules(needed=needed))
+    found = assign_splits(some, rules(minimum_images=16))
     assert found.split_of == {**big, small: "base"}
-    assert f"{small} (3 images, novel needs 16)" in found.notes[0]
+    assert f"{small} (3)" in found.notes[0]
 
 
 def test_lists_pin_classes_and_groups_and_leave_out_the_rest_only_where_asked() -> None:
@@ -105,7 +114,38 @@ def test_a_class_and_its_group_in_two_lists_is_told() -> None:
 
 def test_what_the_source_says_counts_before_the_hash() -> None:
     found = [ClassFound(f"{index}", "", 9, "validation") for index in range(20)]
-    assert set(assign_splits(found, rules("table")).split_of.values()) == {"validation"}
+    trusting = rules("table", trusts_source=True)
+    assert set(assign_splits(found, trusting).split_of.values()) == {"validation"}
+    assert set(assign_splits(found, rules("share")).split_of.values()) != {"validation"}
+    assert assign_splits(found, rules("list", trusts_source=True)).split_of == {}
+
+
+def test_a_table_that_says_no_split_is_told() -> None:
+    with pytest.raises(ParametersError, match="table, but no class has a split"):
+        assign_splits(classes(["a", "b"]), rules("table", trusts_source=True))
+
+
+def test_a_class_stays_in_its_split_whatever_its_folders_are_wrapped_in() -> None:
+    alone = [f"animals/c{index}/1.png" for index in range(30)]
+    more = [*alone, "plants/oak/1.png"]
+    halved = [f"animals/{half}/c{index}/1.png" for index in range(30) for half in ("train", "test")]
+    homes = []
+    for paths in (alone, more, halved):
+        found = arrange(tree_of(*paths))
+        split_of = assign_splits(_classes(found), rules()).split_of
+        homes.append([split_of[name] for name in sorted(split_of, key=lambda n: n.split("/")[-1])])
+    assert homes[1][:30] == homes[0] == homes[2]
+
+
+def test_turned_classes_are_on_the_side_of_the_upright_one() -> None:
+    found = [
+        ClassFound(f"A/c{index} turned {turn}", "A", 20, None, f"A/c{index}")
+        for index in range(40)
+        for turn in (0, 90)
+    ]
+    split_of = assign_splits(found, rules()).split_of
+    for index in range(40):
+        assert split_of[f"A/c{index} turned 0"] == split_of[f"A/c{index} turned 90"]
 
 
 def test_small_classes_are_told_for_each_split() -> None:
