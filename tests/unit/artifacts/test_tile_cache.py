@@ -1,6 +1,7 @@
 import logging
 import multiprocessing
 import os
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -78,15 +79,19 @@ def test_no_place_to_write_is_no_fault(tmp_path: Path, caplog: pytest.LogCapture
     assert caplog.text.count("decoded without a cache") == 1
 
 
-def _fill(folder: Path, start: int) -> None:
+def _fill(folder: Path, start: int, barrier: Barrier) -> None:
     cache = TileCache(folder)
+    barrier.wait()  # all find that there is no file yet
     for index in range(start, start + 50):
         cache.put({keys(index + 1)[index]: Tile.of(b"x" * 2_000)})
 
 
 def test_two_processes_write_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=_fill, args=(tmp_path, start)) for start in (0, 25, 50)]
+    barrier = context.Barrier(3)
+    writers = [
+        context.Process(target=_fill, args=(tmp_path, start, barrier)) for start in (0, 25, 50)
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:
