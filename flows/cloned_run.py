@@ -32,8 +32,6 @@ from flows.runs import PREPARED_VARIABLE, RUNS, Note, fingerprint, read_note
 from tasks.errors import ParametersError
 from tasks.params import PARAMS_FILE
 from tasks.params_file import check_params, dump_sections, parse_sections
-from tasks.sources.table import is_table
-from tasks.trees.tree import printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 HEAD_OF_PARAMS = "# The committed params with the overrides of this run, which writes them anew.\n"
@@ -147,11 +145,13 @@ def _is_in_clone(root: Path, commit: str, images: Path) -> bool:
 
 def _with_its_images(root: Path) -> Path:
     """What holds all images of a root: the paths in a table begin in its folder."""
+    from tasks.sources.table import is_table
+
     return root.parent if is_table(str(root)) else root
 
 
 def _left_out(root: Path, plan: Plan) -> list[str]:
-    """What stands in the project and not in the commit, less images that are read where they are."""
+    """What the commit lacks of the project, less images that are read where they are."""
     images = _with_its_images(Path(parse_sections(plan.params_text, "params")["prepare"]["root"]))
     names = (*uncommitted(root), *untracked(root))
     if not images.is_absolute():
@@ -160,5 +160,7 @@ def _left_out(root: Path, plan: Plan) -> list[str]:
 
 
 def _shortened(names: Sequence[str]) -> str:
+    from tasks.trees.tree import printable
+
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(map(printable, names[:3])) + more

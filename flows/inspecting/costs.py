@@ -21,8 +21,10 @@ ARMS = 3  # random start, transfer and meta, which evaluate compares
 EXPORT_S = 12.0  # beyond the start, as seen with conv4 on two cores; not measured here
 EXPORT_BYTES = 1_000_000_000  # likewise
 REPORT_S = 3.0  # charts and report, likewise
-_CACHE_PAGE_BYTES = 16_384  # of the cache of decoded images: larger tiles fill whole pages
-_CACHE_ROW_BYTES = 120  # of a tile besides its pixels, its index and its mark included
+_CACHE_PAGE_BYTES = 16_384  # of the cache of decoded images; as many tiles as fit share one
+_CACHE_ROW_BYTES = 60  # of a tile there besides its pixels
+_CACHE_INDEX_BYTES = 200  # of indices and of what a file is known by, as measured
+_CACHE_SPILL_BYTES = 2_000  # lost, about, where a tile takes pages of its own; as measured
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,10 @@ def _measured(params: Params, base_classes: int) -> "tuple[float, Timed]":
 
 
 def _cached_bytes(tile_bytes: int) -> int:
-    row_bytes = tile_bytes + _CACHE_ROW_BYTES
-    if row_bytes < _CACHE_PAGE_BYTES:
-        return row_bytes
-    return -(-row_bytes // _CACHE_PAGE_BYTES) * _CACHE_PAGE_BYTES
+    """About what the cache grows by for each image, its indices included."""
+    sharing = _CACHE_PAGE_BYTES // (tile_bytes + _CACHE_ROW_BYTES)
+    room_bytes = _CACHE_PAGE_BYTES // sharing if sharing else tile_bytes + _CACHE_SPILL_BYTES
+    return room_bytes + _CACHE_INDEX_BYTES
 
 
 def _prepare(look: Look, images: int) -> Cost:

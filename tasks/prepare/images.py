@@ -95,7 +95,10 @@ def write_found(
     rejected = [*found.rejected, *written.rejected]
     lost = found.lost + len(written.rejected)
     _check_share(rejected, lost, len(found.images) + found.lost, max_rejected_share)
-    logger.info("%d images decoded, the others known from %s", written.decoded, cache.path.parent)
+    known = len(found.images) - written.decoded
+    logger.info(
+        "%d images decoded, %d known from %s", written.decoded, max(known, 0), cache.path.parent
+    )
     unlisted = "in none of the lists of prepare.splits"
     left_out = [Rejected(name, name, unlisted) for name in assignment.left_out]
     return written.entries, rejected + left_out

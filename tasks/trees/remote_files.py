@@ -23,7 +23,7 @@ _MARKS = (
     "ETag", "etag", "generation", "md5Hash", "md5", "content_md5", "Content-MD5", "Digest",
 )  # fmt: skip
 _TIMES = (
-    "mtime", "LastModified", "last_modified", "Last-Modified", "modified", "updated", "created",
+    "mtime", "LastModified", "last_modified", "Last-Modified", "modified", "updated",
     "modificationTime",
 )  # fmt: skip
 

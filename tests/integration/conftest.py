@@ -221,7 +221,8 @@ def checkout(folder: Path, server: Server) -> Toy:
         text=True,
     ).stdout.splitlines()
     for name in listed:
-        wanted = name.startswith(("tasks/", "flows/", ".dvc")) or name in (".gitignore", "dvc.yaml")
+        code = name.startswith(("tasks/", "flows/", ".dvc", "data/scan/"))
+        wanted = code or name in (".gitignore", "dvc.yaml")
         if wanted and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)

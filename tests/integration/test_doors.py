@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.artifacts.layout import LISTING
+
 if TYPE_CHECKING:
     from tests.integration.conftest import Toy
 
@@ -45,6 +47,16 @@ def test_both_doors_leave_the_same_lock_and_the_other_finds_nothing_to_do(toy: T
     assert toy.lock_bytes() == by_flow
     _, output = toy.run("headstart", "run")
     assert set(states(output).values()) == {"up to date"}
+
+
+def test_a_listing_of_a_watch_that_is_over_is_removed(toy: Toy) -> None:
+    listing = toy.root / LISTING
+    listing.parent.mkdir(parents=True)
+    (listing.parent / "README.md").touch()
+    listing.touch()
+    code, output = toy.run("headstart", "run")
+    assert code == 0, output
+    assert [path.name for path in listing.parent.iterdir()] == ["README.md"]
 
 
 def test_a_fault_of_a_stage_is_told_in_its_own_lines_and_the_outputs_come_back(toy: Toy) -> None:

@@ -105,9 +105,10 @@ def test_a_new_commit_reaches_the_run_and_what_is_not_committed_is_named(
     project.change_source("committed")
     commit(project)
     project.change_source("not committed")
+    (project.root / "mine.py").touch()
     code, output = project.run("headstart", "run", *SET)
     assert code == 0, output
-    assert "headstart: not part of this run, as not committed: source.txt\n" in output
+    assert "headstart: not part of this run, as not committed: source.txt, mine.py\n" in output
     assert states(output) == ["ran"] * 3
     assert clone.outputs()["first"].startswith("committed\n")
     code, output = project.run("headstart", "run", *SET)

@@ -42,12 +42,26 @@ BUCKET = {
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def fetched() -> list[str]:
+    """The objects that the server was asked for, by whichever process."""
+    return []
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch, fetched: list[str]) -> Iterator[Any]:
     """A bucket of photographs behind a real server."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     running.start()
     url = "http://{}:{}".format(*running.get_host_and_port())
+    serve = running._server.app
+
+    def counted(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].endswith(".png"):
+            fetched.append(environ["PATH_INFO"])
+        return serve(environ, start_response)
+
+    running._server.app = counted
     for name, value in {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "key",
@@ -69,7 +83,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_a_bucket_is_prepared_and_only_what_is_new_is_fetched_again(
-    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Any, fetched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
@@ -78,25 +92,22 @@ def test_a_bucket_is_prepared_and_only_what_is_new_is_fetched_again(
     prepare(params, untracked)
     store = ImageStore(PREPARED)
     assert sum(entry["images"] for entry in store.manifest["parts"].values()) == CLASSES * IMAGES
+    assert len(set(fetched)) == CLASSES * IMAGES
+    fetched.clear()
+    scan(params, untracked)
+    prepare(params, untracked)
+    assert fetched == []
     listed = LISTING.read_bytes()
     client.delete_object(Bucket="shop", Key="photos/c9/0.png")
     client.put_object(Bucket="shop", Key="photos/c9/new.png", Body=encoded(9_001))
-    fetched: list[str] = []
-
-    from tasks.trees.remote_tree import RemoteTree
-
-    real = RemoteTree.read
-
-    def read(self: RemoteTree, paths: Any) -> Any:
-        fetched.extend(paths)
-        return real(self, paths)
-
-    monkeypatch.setattr(RemoteTree, "read", read)
     scan(params, untracked)
-    assert fetched == ["c9/new.png"]
+    assert fetched == ["/shop/photos/c9/new.png"]
     assert LISTING.read_bytes() != listed
     prepare(params, untracked)
-    assert fetched == ["c9/new.png"]  # the workers fetch for themselves
+    assert set(fetched) == {"/shop/photos/c9/new.png"}
+    fetched.clear()
+    prepare(params, untracked)
+    assert fetched == []
     assert sum(
         one.images
         for part in ("base", "validation", "novel")

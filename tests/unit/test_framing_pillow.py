@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -49,7 +49,7 @@ def both(
 @pytest.mark.parametrize("size_px", [28, 64])
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize(("mode", "channels"), [("crop", 3), ("crop", 1), ("ink", 1), ("ink", 3)])
-def test_pillow_and_graph_differ_by_one_level(
+def test_pillow_and_graph_differ_by_one_level_and_rarely_by_two(
     height: int, width: int, mode: str, channels: int, size_px: int
 ) -> None:
     image = (drawing if mode == "ink" else photograph)(height, width)
@@ -65,6 +65,7 @@ def test_shrinking_photographs_leaves_less_than_one_in_a_hundred_pixels_apart() 
         assert (graph != tile).mean() < 0.01
 
 
+@settings(max_examples=300)
 @given(
     height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 9), dark=st.booleans()
 )
@@ -74,6 +75,7 @@ def test_any_drawing_is_framed_alike(height: int, width: int, seed: int, dark: b
     image = np.repeat(255 - image if dark else image, 3, axis=2)
     graph, tile = both(image, "ink", 28, 1)
     assert np.abs(graph - tile).max() <= 2
+    assert (np.abs(graph - tile) > 1).mean() < 0.005
 
 
 def test_blank_is_what_has_no_contrast_in_any_channel() -> None:

@@ -109,3 +109,18 @@ def test_params_cannot_be_changed_once_read() -> None:
     params = load_params(COMMITTED)
     with pytest.raises(Exception, match="frozen"):
         params.seed = 3  # type: ignore[misc]
+
+
+def test_classes_without_a_group_carry_no_episode_within_one(tmp_path: Path) -> None:
+    path = edited(
+        tmp_path,
+        evaluate__protocols=[{"domain": "novel", "way": 5, "shot": 1, "within_group": True}],
+    )
+    params = load_params(path)
+    grouped = {part: [("", 20)] * 30 for part in ("base", "validation", "novel")}
+    with pytest.raises(ParametersError) as told:
+        params.check_episodes(grouped)
+    (line,) = str(told.value).splitlines()
+    assert "protocols[0].way: found 5, needed at most 0, the classes of one group of novel" in line
+    grouped["novel"] = [("cats", 20)] * 5
+    params.check_episodes(grouped)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.artifacts.image_files import class_folders, image_files, read_image
+from tasks.artifacts.image_files import class_folders, decode_image, image_files, read_image
 from tasks.errors import DataError
 from tests.bomb import png_header
 
@@ -82,6 +82,14 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     levels = np.array([[0, 128 << 8, 65_535]], np.uint16)
     Image.fromarray(levels).save(tmp_path / "deep.png")
     assert read_image(tmp_path / "deep.png", LIMIT)[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("maximum", [1_000, 65_535])
+def test_grey_levels_of_a_deep_pgm_are_scaled_by_its_own_maximum(maximum: int) -> None:
+    levels = np.array([0, maximum // 2, maximum], ">u2").tobytes()
+    image = decode_image(b"P5\n3 1\n%d\n" % maximum + levels, LIMIT)
+    assert image.mode == "RGB"
+    assert np.asarray(image)[0, :, 0].tolist() == [0, 127 if maximum % 2 else 128, 255]
 
 
 def test_exif_says_which_side_is_up(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def add_run(project: Path, name: str, minute: int, metrics: dict[str, Any] | Non
         (("--recipe", "quikc"), "quikc: no such recipe; did you mean quick?"),
         (("--recipe", "image-folder"), "recipe image-folder: prepare: root: empty"),
         (("--name", "../x"), "--name: found '../x'"),
+        (("--set", "prepare.root=/a/\udcff"), "--set: prepare.root: found '/a/\\udcff', needed"),
     ],
 )
 def test_a_fault_in_overrides_is_one_line_and_nothing_is_made(

@@ -11,7 +11,7 @@ from dvc.config import Config
 from filelock import FileLock
 
 from flows.cloned_run import plan_run
-from flows.clones import Plan, head_commit, set_up_clone, uncommitted
+from flows.clones import Plan, head_commit, set_up_clone, uncommitted, untracked
 from flows.runs import (
     PREPARED_VARIABLE,
     RUNS,
@@ -274,24 +274,57 @@ def test_committed_params_that_the_code_does_not_know_are_one_line(project: Path
     assert not (project / RUNS).exists()
 
 
+def test_files_that_git_does_not_hold_are_named_unless_ignored(project: Path) -> None:
+    (project / "mine.py").touch()
+    (project / "dvc.lock").touch()
+    (project / "outputs").mkdir()
+    (project / "outputs" / "model").touch()
+    assert untracked(project) == ["mine.py"]
+
+
 def test_images_that_are_not_committed_are_read_where_they_are(project: Path) -> None:
+    def planned(text: str) -> str:
+        settings = ("prepare.domains=[]", "evaluate.protocols=[" + NOVEL + "]")
+        edit(text)
+        git(project, "commit", "--allow-empty", "-qm", "Change", "--", "params.yaml")
+        (project / "now.yaml").write_text(plan(project, *settings).params_text)
+        return load_params(project / "now.yaml").prepare.root
+
     def root(text: str) -> str:
+        edit(text)
+        commit(project)
+        folder = set_up(project, "prepare.domains=[]", "evaluate.protocols=[" + NOVEL + "]")
+        return load_params(folder / "params.yaml").prepare.root
+
+    def edit(text: str) -> None:
         edited = (
             (ROOT / "params.yaml").read_text().replace("source: glyphs", "source: image_folder")
         )
         assert '  root: "" ' in edited
         (project / "params.yaml").write_text(edited.replace('  root: "" ', f"  root: {text} "))
-        commit(project)
-        folder = set_up(project, "prepare.domains=[]", "evaluate.protocols=[" + NOVEL + "]")
-        return load_params(folder / "params.yaml").prepare.root
 
     (project / "kept").mkdir()
     (project / "kept" / "image").touch()
     assert root("kept") == "kept"
+    assert root("kept/") == "kept/"
     assert root("photos") == str(project / "photos")
     assert root("../photos") == str(project.parent / "photos")
     assert root("/data/photos") == "/data/photos"
     assert root("s3://bucket/photos") == "s3://bucket/photos"
+    for name in ("a table", "committed"):
+        (project / name).mkdir()
+        (project / name / "image").touch()
+    (project / "a table" / "table.csv").touch()
+    assert root("a table/table.csv") == "a table/table.csv"
+    (project / "a table" / "image").write_text("edited")
+    assert planned("a table/table.csv") == str(project / "a table/table.csv")
+    assert planned("committed") == "committed"
+    (project / "committed" / "another").touch()
+    assert planned("committed") == str(project / "committed")
+    (project / "committed" / ".gitignore").write_text("another\n.gitignore\n")
+    assert planned("committed") == str(project / "committed"), "ignored ones count as images too"
+    (project / "kept" / "link").symlink_to("image")
+    assert root("kept") == str(project / "kept"), "a link may lead out of the clone"
 
 
 NOVEL = "{domain: novel, way: 5, shot: 1}"

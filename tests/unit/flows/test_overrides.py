@@ -257,3 +257,11 @@ def test_params_are_written_so_that_they_read_the_same(
 def test_the_recipes_are_part_of_the_package() -> None:
     assert overrides.RECIPES.is_relative_to(ROOT / "flows")
     assert {"image-folder", "quick"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("word", ["prepare.root=/a/\udcff", "export.name=\udcff"])
+def test_bytes_that_are_no_utf_8_are_told_in_one_line(word: str, committed: dict[str, Any]) -> None:
+    (line,) = refused(committed, settings_layer(["prepare.source=image_folder", word], HERE))
+    key, _, value = word.partition("=")
+    assert line.startswith(f"--set: {key}: found '{value[:-1]}\\udcff', needed text in UTF-8")
+    line.encode()

@@ -147,3 +147,13 @@ def test_marks_of_fake_images_change_with_their_sizes() -> None:
         for chosen in ({}, {"fake_classes": 5}, {"fake_image_size_px": 9})
     }
     assert len(marks) == 3
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    photographs(tmp_path / "photos")
+    archive = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path / "photos"))
+    assert len(find("image_folder", "~/photos").images) == 6
+    assert len(find("archive", f"~/{archive.name}").images) == 6
+    with pytest.raises(DataError, match="~nobody-of-this-name/photos: cannot be read"):
+        find("image_folder", "~nobody-of-this-name/photos")

@@ -148,6 +148,14 @@ def test_marks_change_with_the_files_and_tell_datasets_apart(
 
     first = mark("CIFAR100")
     assert mark("CIFAR100") == first
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    elsewhere = tmp_path.with_name("elsewhere")
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere, target_is_directory=True)
+    assert mark("CIFAR100") == first
+    (elsewhere / "back").symlink_to(elsewhere)
+    (elsewhere / "more").touch()
+    assert mark("CIFAR100") != first, "a change behind a link is seen"
     eurosat(tmp_path)
     assert len({first, mark("CIFAR100"), mark("EuroSAT")}) == 3
 

@@ -5,6 +5,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -125,6 +126,25 @@ def test_the_mark_is_the_stores_own() -> None:
     assert remote_files.mark_of(etag) == "3-abc"
     assert remote_files.mark_of({"size": 3, "generation": "7", "updated": "x"}) == "3-7"
     assert remote_files.mark_of({"size": 3, "mtime": 5.0}) == "3-5.0"
+
+
+def test_a_server_that_tells_neither_checksum_nor_date_leaves_no_mark() -> None:
+    assert remote_files.mark_of({"size": 3, "type": "file", "ETag": "", "mtime": None}) == ""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        member = tarfile.TarInfo("a/1.png")
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"first"))
+
+    class Unmarked(io.BytesIO):
+        size_bytes = len(content.getvalue())
+        mark = ""
+
+        def read_at(self, offset: int, length: int) -> bytes:
+            return self.getvalue()[offset : offset + length]
+
+    tree = ArchiveTree("web", lambda: Unmarked(content.getvalue()))
+    assert [one.mark for one in tree.walk() if isinstance(one, Leaf)] == [""]
 
 
 def test_an_archive_in_a_store_is_read_where_it_lies(memory: Callable[..., str]) -> None:
