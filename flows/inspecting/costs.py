@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from flows.inspecting.looking import Look
 from tasks.errors import DataError
-from tasks.params import Params, Selection
+from tasks.params import Params
+from tasks.params.training import Selection
 from tasks.progress import Track
 from tasks.workers import cores, process_pool
 

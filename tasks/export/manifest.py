@@ -20,7 +20,7 @@ from tasks.artifacts.image_store import ImageStore
 from tasks.export.parts import Parts
 from tasks.framing.graph import Framing
 from tasks.framing.rules import INK_MARGIN, INK_THRESHOLD, MINIMUM_CONTRAST
-from tasks.params import Export
+from tasks.params.export import Export
 
 _FEW = 64  # numbers of a learner that a person may want to read; longer ones stay in the graph
 

@@ -14,7 +14,8 @@ from tasks.episodes.sampler import Pool
 from tasks.learners.learner import LearnerSpec, build_learner
 from tasks.learners.selection import Selector, validation_selector
 from tasks.metatrain.outer_loop import OuterLoop
-from tasks.params import Metatrain, Params
+from tasks.params import Params
+from tasks.params.metatrain import Metatrain
 from tasks.progress import Track
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from tasks.episodes.augmentation import Augmentation
 from tasks.heads.classifier import build_classifier
 from tasks.learners.cosine import Cosine
 from tasks.learners.selection import Selector, validation_selector
-from tasks.params import Params, Pretrain
+from tasks.params import Params
+from tasks.params.pretrain import Pretrain
 from tasks.pretrain.training import Trainer, batches, batches_per_epoch
 from tasks.progress import Track
 from tasks.randomness import entropy

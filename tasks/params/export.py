@@ -1,0 +1,15 @@
+"""Section `export`: what production gets."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks.params.section import PositiveInt, Section
+
+
+class Export(Section):
+    """What production gets."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    maximum_batch: PositiveInt
+    maximum_image_side_px: Annotated[int, Field(ge=16, le=20_000)]
