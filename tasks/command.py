@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from tasks.errors import HeadstartError
-from tasks.inputs import check_unmoved, take_inputs
+from tasks.inputs import check_unmoved, fingerprint, take_inputs
 from tasks.lifeline import bind_to_parent
 from tasks.params import Params
 from tasks.params_file import load_params
@@ -30,9 +30,12 @@ LOCK_FILE = Path("dvc.lock")
 WRITE_FAULTS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS}
 
 Work = Callable[[Params, Track], None]
+ResumableWork = Callable[[Params, Track, str], None]
 
 
-def stage_command(stage: str, summary: str, work: Work | None = None) -> None:
+def stage_command(
+    stage: str, summary: str, work: Work | None = None, *, resumes: bool = False
+) -> None:
     """Run one stage as a command, and end the process with its exit code.
 
     Args:
@@ -41,6 +44,8 @@ def stage_command(stage: str, summary: str, work: Work | None = None) -> None:
         work: does the stage's work, given all params and the way to show progress. None takes the
             function `STAGE` of `tasks.STAGE.stage`, imported once the process is tied to its
             parent, holds the lock and has taken down its inputs: torch alone takes seconds.
+        resumes: whether `STAGE` of `tasks.STAGE.stage` keeps checkpoints; it is then also given
+            the fingerprint of the inputs, which is what they are bound to.
 
     Raises:
         SystemExit: always; 0 when the work is done, else the exit code of the fault.
@@ -53,18 +58,21 @@ def stage_command(stage: str, summary: str, work: Work | None = None) -> None:
     if "DVC_STAGE" in os.environ or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         bind_to_parent()
     with stage_terminal(stage) as track:
-        code = _run(stage, work, track)
+        code = _run(stage, work, resumes, track)
     sys.exit(code)
 
 
-def _run(stage: str, work: Work | None, track: Track) -> int:
+def _run(stage: str, work: Work | None, resumes: bool, track: Track) -> int:
     started = time.monotonic()
     try:
         with join_run(f"python -m tasks.{stage}"):
             _mark(state="running")
             load_params()  # a typo is told before large inputs are hashed
             inputs = take_inputs(stage)
-            (work or _work_of(stage))(load_params(), track)
+            if resumes:
+                cast(ResumableWork, _work_of(stage))(load_params(), track, fingerprint(inputs))
+            else:
+                (work or cast(Work, _work_of(stage)))(load_params(), track)
             check_unmoved(inputs)
     except HeadstartError as error:
         return _fail(stage, str(error), error.exit_code)
@@ -84,8 +92,8 @@ def _run(stage: str, work: Work | None, track: Track) -> int:
     return 0
 
 
-def _work_of(stage: str) -> Work:
-    return cast(Work, getattr(importlib.import_module(f"tasks.{stage}.stage"), stage))
+def _work_of(stage: str) -> object:
+    return getattr(importlib.import_module(f"tasks.{stage}.stage"), stage)
 
 
 def _tell_machine_fault(error: Exception) -> str | None:

@@ -88,6 +88,15 @@ def take_inputs(stage: str) -> Inputs:
     return Inputs(declaration, files, params)
 
 
+def fingerprint(inputs: Inputs) -> str:
+    """One hexadecimal number for all that a stage reads; another param or byte gives another."""
+    content = {
+        "params": [[file, key, value] for (file, key), value in sorted(inputs.params.items())],
+        "files": [[path, state.sha256] for path, state in sorted(inputs.files.items())],
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def check_unmoved(before: Inputs) -> None:
     """Compare the inputs with what was taken down before.
 

@@ -1,6 +1,7 @@
 """Chooses the best of several states of a model by episodes on the validation classes."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,19 @@ class Selector:
             self.best_accuracy, self.best_at = accuracy, at
             self._best_states = [copy.deepcopy(m.state_dict()) for m in (encoder, *others)]
         return accuracy
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later `load_state_dict` needs to go on choosing."""
+        return {
+            "best_accuracy": self.best_accuracy,
+            "best_at": self.best_at,
+            "best_states": self._best_states,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.best_accuracy, self.best_at = state["best_accuracy"], state["best_at"]
+        self._best_states = state["best_states"]
 
     def restore(self, *modules: nn.Module) -> None:
         """Put the best state back into the modules, in the order that `score` was given."""

@@ -3,4 +3,5 @@
 from tasks.command import stage_command
 
 if __name__ == "__main__":
-    stage_command("pretrain", "Train a backbone and a classifier on the base classes.")
+    summary = "Train a backbone and a classifier on the base classes."
+    stage_command("pretrain", summary, resumes=True)

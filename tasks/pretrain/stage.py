@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from tasks import optimisation
+from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.files import complete_folder, write_csv
 from tasks.artifacts.image_store import ImageStore, Part
 from tasks.artifacts.layout import PREPARED, PRETRAINED
@@ -15,19 +16,25 @@ from tasks.backbones.encoder import Encoder
 from tasks.backbones.resnet18 import ResNet18, load_imagenet
 from tasks.episodes.augmentation import Augmentation
 from tasks.heads.classifier import build_classifier
-from tasks.learners.cosine import Cosine
-from tasks.learners.selection import Selector, validation_selector
+from tasks.learners.selection import validation_selector
 from tasks.params import Params
 from tasks.params.pretrain import Pretrain
-from tasks.pretrain.training import Trainer, batches, batches_per_epoch
+from tasks.pretrain.epochs import train
+from tasks.pretrain.training import Trainer, batches_per_epoch
 from tasks.progress import Track
 from tasks.randomness import entropy
 
 logger = logging.getLogger(__name__)
 
 
-def pretrain(params: Params, track: Track) -> None:
+def pretrain(params: Params, track: Track, key: str | None = None) -> None:
     """Train on the base classes; keep the epoch that serves the validation classes best.
+
+    Args:
+        params: all of them.
+        track: shows progress.
+        key: fingerprint of all inputs. A run that was interrupted goes on where its last
+            checkpoint under this key was kept, and ends with the same bits. None keeps none.
 
     Raises:
         DataError: the image store or the ImageNet weights are missing.
@@ -47,7 +54,8 @@ def pretrain(params: Params, track: Track) -> None:
         **section.selection.model_dump(),
         seed=params.seed,
     )
-    history = _train(trainer, selector, section, track)
+    checkpoints = Checkpoints("pretrain", key)
+    history = train(trainer, selector, checkpoints, section, track)
     selector.restore(encoder, classifier)
     logger.info("kept epoch %d of %d", selector.best_at, section.epochs)
     description = {
@@ -63,6 +71,7 @@ def pretrain(params: Params, track: Track) -> None:
     with complete_folder(PRETRAINED) as folder:
         write_model(folder, {"encoder": encoder, "classifier": classifier}, description)
         write_csv(folder / "history.csv", history, list(history[0]))
+    checkpoints.clear()
 
 
 def _start(
@@ -104,32 +113,3 @@ def _trainer(
         frozen=section.freeze_backbone,
         seed=seed,
     )
-
-
-def _train(
-    trainer: Trainer, selector: Selector, section: Pretrain, track: Track
-) -> list[dict[str, float]]:
-    """All epochs, each scored; returns a row an epoch."""
-    images = len(trainer.part.images)
-    total = batches_per_epoch(images, section.batch_size) * section.epochs
-    # Only the order of the scores counts, and no temperature changes that.
-    prototypes = Cosine(initial_temperature=1.0)
-    history: list[dict[str, float]] = []
-    losses: list[float] = []
-    steps = batches(images, section.batch_size, section.epochs, trainer.seed)
-    for number, batch in enumerate(track(steps, "training", total)):
-        losses.append(trainer.step(batch, number))
-        if not batch.ends_epoch:
-            continue
-        epoch, loss = batch.epoch + 1, sum(losses) / len(losses)
-        losses.clear()
-        accuracy = selector.score(epoch, trainer.encoder, trainer.classifier, learner=prototypes)
-        history.append({"epoch": epoch, "loss": loss, "validation_accuracy": accuracy})
-        logger.info(
-            "epoch %d of %d: loss %.3f, validation episodes %.2f %%",
-            epoch,
-            section.epochs,
-            loss,
-            100 * accuracy,
-        )
-    return history

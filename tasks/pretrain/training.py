@@ -1,7 +1,8 @@
 """Supervised training over the base classes, an epoch at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +33,10 @@ class Batch:
     images: NDArray[np.int64]
 
 
-def batches(images: int, batch_size: int, epochs: int, seed: int) -> Iterator[Batch]:
-    """All batches of all epochs; every epoch in an order of its own.
+def batches(
+    images: int, batch_size: int, epochs: int, seed: int, start: int = 0
+) -> Iterator[Batch]:
+    """The batches of all epochs from one on; every epoch in an order of its own.
 
     Args:
         images: how many there are.
@@ -41,11 +44,12 @@ def batches(images: int, batch_size: int, epochs: int, seed: int) -> Iterator[Ba
             batch of one; with fewer images than this, all of them are one batch.
         epochs: how many.
         seed: `seed` of `params.yaml`.
+        start: number of the first batch wanted, counted over all epochs.
     """
     count = batches_per_epoch(images, batch_size)
-    for epoch in range(epochs):
+    for epoch in range(start // count, epochs):
         order = numpy_generator(seed, "pretrain", "order", epoch).permutation(images)
-        for index in range(count):
+        for index in range(max(0, start - epoch * count), count):
             chosen = order[index * batch_size : (index + 1) * batch_size]
             yield Batch(epoch, index == count - 1, chosen)
 
@@ -99,6 +103,23 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         return float(loss.detach())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later `load_state_dict` needs to take the next step."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, nn.Module | Optimizer | LRScheduler]:
+        return {
+            "encoder": self.encoder,
+            "classifier": self.classifier,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+        }
 
     def _loss(self, images: Tensor, batch: Batch) -> Tensor:
         labels = torch.from_numpy(self.part.labels[batch.images])

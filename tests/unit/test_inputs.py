@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import DataError, MovedInputsError
-from tasks.inputs import check_unmoved, declared_stages, take_inputs
+from tasks.inputs import check_unmoved, declared_stages, fingerprint, take_inputs
 
 PIPELINE = """
 stages:
@@ -107,3 +107,18 @@ def test_an_unknown_stage_and_a_broken_pipeline_are_told() -> None:
     Path("dvc.yaml").write_text("stages: [")
     with pytest.raises(DataError, match=r"dvc.yaml: not a pipeline"):
         declared_stages()
+
+
+def test_the_fingerprint_is_that_of_what_the_stage_reads_and_of_nothing_else() -> None:
+    first = fingerprint(take_inputs("train"))
+    assert fingerprint(take_inputs("train")) == first
+    Path("params.yaml").write_text("seed: 1\ntrain: {rate: 0.1, epochs: 12}\nunread: 2\n")
+    assert fingerprint(take_inputs("train")) == first
+    seen = {first}
+    Path("params.yaml").write_text("seed: 2\ntrain: {rate: 0.1, epochs: 12}\n")
+    seen.add(fingerprint(take_inputs("train")))
+    Path("code/model.py").write_text("raise\n")
+    seen.add(fingerprint(take_inputs("train")))
+    Path("outs/data/part/images").rename("outs/data/part/pictures")
+    seen.add(fingerprint(take_inputs("train")))
+    assert len(seen) == 4
