@@ -96,7 +96,8 @@ class Checkpoints:
             return None
         for path in self._folder.iterdir():
             if path != self._path:
-                logger.info("checkpoint of other params, code or data: removed")
+                if path.suffix == ".pt":  # and not the remains of a process killed while it saved
+                    logger.info("checkpoint of other params, code or data: removed")
                 path.unlink()
         if not self._path.exists():
             return None

@@ -84,6 +84,15 @@ def test_a_checkpoint_of_another_key_is_removed(caplog: pytest.LogCaptureFixture
     assert same(Checkpoints("other", "old").load())
 
 
+def test_what_a_process_killed_while_it_saved_left_behind_is_cleared() -> None:
+    checkpoints = Checkpoints("train", "key")
+    checkpoints.save(STATE)
+    partial = kept().with_suffix(".partial")
+    partial.write_bytes(b"PK")
+    assert same(checkpoints.load())
+    assert not partial.exists()
+
+
 def test_another_number_of_threads_is_another_key() -> None:
     Checkpoints("train", "key").save(STATE)
     before = torch.get_num_threads()
