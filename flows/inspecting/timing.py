@@ -137,7 +137,7 @@ def _pretrain_step_s(params: Params, encoder: Encoder, classes: int, images: Par
         part=images,
         augmentation=Augmentation(**section.augmentation.model_dump()),
         optimizer=optimizer,
-        schedule=optimisation.schedule("constant", optimizer, _STEPS, 1.0),
+        schedule=optimisation.schedule("constant", optimizer, _STEPS),
         label_smoothing=section.label_smoothing,
         frozen=section.freeze_backbone,
         seed=0,
@@ -159,7 +159,7 @@ def _metatrain_step_s(
         part=images,
         augmentation=Augmentation(**section.augmentation.model_dump()),
         optimizer=optimizer,
-        schedule=optimisation.schedule("constant", optimizer, _STEPS, 1.0),
+        schedule=optimisation.schedule("constant", optimizer, _STEPS),
         averaging=section.averaging,
         seed=0,
     )

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tasks.artifacts.image_store import Part
@@ -16,6 +15,7 @@ from tasks.backbones.encoder import Encoder, pixels
 from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Episodes
 from tasks.learners.learner import Learner, as_learner, episode_logits
+from tasks.optimisation import Schedule
 from tasks.randomness import torch_generator
 
 
@@ -72,7 +72,7 @@ class OuterLoop:
     part: Part
     augmentation: Augmentation
     optimizer: Optimizer
-    schedule: LRScheduler
+    schedule: Schedule
     averaging: float
     seed: int
 

@@ -83,7 +83,10 @@ def _outer_loop(
             section.schedule,
             optimizer,
             total_steps=max(1, section.steps),
-            decay_per_step=section.exponential_decay ** (1 / section.checkpoint_every_steps),
+            decay=section.exponential_decay,
+            decay_every_steps=(section.exponential_every_batches or section.checkpoint_every_steps),
+            plateau_factor=section.plateau.factor,
+            plateau_patience=section.plateau.patience,
         ),
         averaging=section.averaging,
         seed=seed,
@@ -98,7 +101,7 @@ def _train(
     encoder, learner = loop.averaged
     start = selector.score(0, encoder, learner, learner=learner)
     history: list[dict[str, float | None]] = [
-        {"step": 0, "loss": None, "validation_accuracy": start}
+        {"step": 0, "loss": None, "validation_accuracy": start, "learning_rate": None}
     ]
     logger.info("before the first step: validation episodes %.2f %%", 100 * start)
     losses: list[float] = []
@@ -112,6 +115,7 @@ def _train(
             seed=loop.seed,
             purpose="metatrain",
         )
+        rate = loop.schedule.rate
         losses.append(loop.step(episodes, number))
         step = number + 1
         if step % section.checkpoint_every_steps and step != section.steps:
@@ -119,7 +123,15 @@ def _train(
         loss = sum(losses) / len(losses)
         losses.clear()
         accuracy = selector.score(step, encoder, learner, learner=learner)
-        history.append({"step": step, "loss": loss, "validation_accuracy": accuracy})
+        loop.schedule.listen(accuracy)
+        history.append(
+            {
+                "step": step,
+                "loss": loss,
+                "validation_accuracy": accuracy,
+                "learning_rate": rate,
+            }
+        )
         logger.info(
             "step %d of %d: loss %.3f, validation episodes %.2f %%",
             step,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
-from tasks.params.training import Augmentation, Selection
+from tasks.params.training import Augmentation, Plateau, Selection
 
 
 class Metatrain(Section):
@@ -22,8 +22,10 @@ class Metatrain(Section):
     meta_batch: PositiveInt
     steps: Annotated[int, Field(ge=0)]
     learning_rate: PositiveFloat
-    schedule: Literal["constant", "cosine", "one_cycle", "exponential"]
+    schedule: Literal["constant", "cosine", "one_cycle", "exponential", "plateau"]
     exponential_decay: Annotated[float, Field(gt=0, le=1)]
+    exponential_every_batches: Annotated[int, Field(ge=0)]
+    plateau: Plateau
     weight_decay: NonNegativeFloat
     augmentation: Augmentation
     averaging: Annotated[float, Field(ge=0, lt=1)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
-from tasks.params.training import Augmentation, Selection
+from tasks.params.training import Augmentation, Plateau, Selection
 
 
 class Pretrain(Section):
@@ -20,8 +20,10 @@ class Pretrain(Section):
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adamw", "sgd"]
     learning_rate: PositiveFloat
-    schedule: Literal["constant", "cosine", "one_cycle", "exponential"]
+    schedule: Literal["constant", "cosine", "one_cycle", "exponential", "plateau"]
     exponential_decay: Annotated[float, Field(gt=0, le=1)]
+    exponential_every_batches: Annotated[int, Field(ge=0)]
+    plateau: Plateau
     weight_decay: NonNegativeFloat
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     augmentation: Augmentation

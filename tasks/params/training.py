@@ -20,6 +20,13 @@ class Augmentation(Section):
     polarity_probability: Share
 
 
+class Plateau(Section):
+    """When `schedule: plateau` lowers the rate, and by how much."""
+
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: Annotated[int, Field(ge=0)]
+
+
 class Selection(Section):
     """The episodes on validation classes that choose an epoch or a checkpoint."""
 

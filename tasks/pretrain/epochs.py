@@ -29,7 +29,7 @@ def train(
         track: shows progress.
 
     Returns:
-        A row an epoch.
+        A row an epoch; its rate is that of the epoch's last step.
     """
     images = len(trainer.part.images)
     per_epoch = batches_per_epoch(images, section.batch_size)
@@ -46,6 +46,7 @@ def train(
     total = per_epoch * section.epochs
     steps = batches(images, section.batch_size, section.epochs, trainer.seed, start=done)
     for batch in track(steps, "training", total - done):
+        rate = trainer.schedule.rate
         losses.append(trainer.step(batch, done))
         done += 1
         if batch.ends_epoch:
@@ -54,7 +55,15 @@ def train(
             accuracy = selector.score(
                 epoch, trainer.encoder, trainer.classifier, learner=prototypes
             )
-            history.append({"epoch": epoch, "loss": loss, "validation_accuracy": accuracy})
+            trainer.schedule.listen(accuracy)
+            history.append(
+                {
+                    "epoch": epoch,
+                    "loss": loss,
+                    "validation_accuracy": accuracy,
+                    "learning_rate": rate,
+                }
+            )
             logger.info(
                 "epoch %d of %d: loss %.3f, validation episodes %.2f %%",
                 epoch,

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from tasks.artifacts.image_store import Part
 from tasks.backbones.encoder import Encoder, pixels
 from tasks.episodes.augmentation import Augmentation
+from tasks.optimisation import Schedule
 from tasks.randomness import numpy_generator, torch_generator
 
 
@@ -80,7 +80,7 @@ class Trainer:
     part: Part
     augmentation: Augmentation
     optimizer: Optimizer
-    schedule: LRScheduler
+    schedule: Schedule
     label_smoothing: float
     frozen: bool
     seed: int
@@ -113,7 +113,7 @@ class Trainer:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
-    def _parts(self) -> dict[str, nn.Module | Optimizer | LRScheduler]:
+    def _parts(self) -> dict[str, nn.Module | Optimizer | Schedule]:
         return {
             "encoder": self.encoder,
             "classifier": self.classifier,
