@@ -5,7 +5,7 @@ key from a counter-based generator, and the smallest keys are taken. So any work
 episode, and 1,000 of them are a few array operations.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -25,11 +25,47 @@ class Episodes:
         classes: pool labels, `(episode, way)`; column `k` is the episode's class `k`.
         support: image indices `(episode, way, shot)`.
         query: image indices `(episode, way, queries)`; never an image of the support.
+        present: which of the support are there, `(episode, way, shot)`; None where all are. Of each
+            class at least one is.
     """
 
     classes: NDArray[np.int64]
     support: NDArray[np.int64]
     query: NDArray[np.int64]
+    present: NDArray[np.bool_] | None = None
+
+    def support_labels(self) -> NDArray[np.int64]:
+        """Position of its class for each support image, `(episode, way * shot)`.
+
+        -1 for an image that is not there: a label of no class, which every learner ignores.
+        """
+        episodes, way, shot = self.support.shape
+        labels = np.broadcast_to(np.arange(way)[:, None], (episodes, way, shot))
+        if self.present is not None:
+            labels = np.where(self.present, labels, -1)
+        return labels.reshape(episodes, way * shot)
+
+    def between(self, start: int, stop: int) -> "Episodes":
+        """Episodes `start` .. `stop - 1` of these."""
+        part = slice(start, stop)
+        present = None if self.present is None else self.present[part]
+        return Episodes(self.classes[part], self.support[part], self.query[part], present)
+
+
+def imbalanced(episodes: Episodes, first: int, *, seed: int, purpose: str) -> Episodes:
+    """The same episodes with 1 .. shot support images of each class, every number as likely.
+
+    Args:
+        episodes: as `Pool.draw` gives them.
+        first: number of the first of them.
+        seed: as they were drawn with.
+        purpose: likewise.
+    """
+    count, way, shot = episodes.support.shape
+    key = entropy(seed, "episode shots", purpose, way, shot)
+    draws = _keys(key, np.arange(first, first + count), way)
+    shots = 1 + (draws % np.uint64(shot)).astype(np.int64)
+    return replace(episodes, present=np.arange(shot) < shots[..., None])
 
 
 class Pool:
@@ -90,9 +126,13 @@ class Pool:
             parts.append((classes, images[..., :shot], images[..., shot:]))
         return Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
-    def _able(self, way: int, images: int, groups: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    def able(self, images: int, groups: NDArray[np.int64] | None = None) -> int:
+        """How many classes have at least `images` images; with groups, of the largest group."""
         able = np.flatnonzero(self.counts >= images)
-        most = len(able) if groups is None else int(np.bincount(groups[able]).max(initial=0))
+        return len(able) if groups is None else int(np.bincount(groups[able]).max(initial=0))
+
+    def _able(self, way: int, images: int, groups: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        most = self.able(images, groups)
         if most < way:
             where = "" if groups is None else " of one group"
             raise DataError(
@@ -100,7 +140,7 @@ class Pool:
                 f"needed {way} (way); the pool has {len(self.counts)} classes, the smallest of "
                 f"{self.counts.min(initial=0)} images: ask for fewer ways, shots or queries"
             )
-        return able
+        return np.flatnonzero(self.counts >= images)
 
     def _images(
         self, classes: NDArray[np.int64], numbers: NDArray[np.int64], images: int, key: int

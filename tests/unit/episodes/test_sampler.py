@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.episodes import sampler
-from tasks.episodes.sampler import Episodes, Pool
+from tasks.episodes.sampler import Episodes, Pool, imbalanced
 from tasks.errors import DataError
 
 DEMAND = {"way": 3, "shot": 2, "queries": 4, "seed": 1, "purpose": "test"}
@@ -94,3 +94,39 @@ def test_too_small_groups_are_told() -> None:
     pool = Pool(uneven_labels([8] * 4))
     with pytest.raises(DataError, match="found 2 classes of one group with at least 6 images"):
         pool.draw(0, 1, **DEMAND, groups=np.array([0, 0, 1, 1]))
+
+
+@given(seed=st.integers(0, 2**62), shot=st.integers(1, 6))
+def test_imbalanced_shots_leave_no_class_empty_and_change_nothing_else(
+    seed: int, shot: int
+) -> None:
+    pool = Pool(uneven_labels([12] * 8))
+    asked = {**DEMAND, "seed": seed, "shot": shot}
+    even = pool.draw(0, 40, **asked)
+    uneven = imbalanced(even, 0, seed=seed, purpose="test")
+    assert uneven.present is not None
+    shots = uneven.present.sum(axis=2)
+    assert shots.min() >= 1 and shots.max() <= shot
+    assert np.array_equal(even.query, uneven.query)
+    assert np.array_equal(even.support, uneven.support)
+    labels = uneven.support_labels().reshape(uneven.support.shape)
+    assert ((labels >= 0) == uneven.present).all()
+    assert (even.support_labels().reshape(even.support.shape) == np.arange(3)[:, None]).all()
+
+
+def test_every_number_of_shots_is_as_likely() -> None:
+    even = Pool(uneven_labels([12] * 8)).draw(0, 5000, **{**DEMAND, "shot": 4})
+    drawn = imbalanced(even, 0, seed=1, purpose="test")
+    assert drawn.present is not None
+    counts = np.bincount(drawn.present.sum(axis=2).ravel())[1:]
+    # Five standard deviations of a binomial count.
+    assert np.abs(counts - 15_000 / 4).max() < 5 * (15_000 / 4) ** 0.5
+
+
+def test_part_of_the_episodes_is_what_a_smaller_draw_gives() -> None:
+    pool = Pool(uneven_labels([12] * 8))
+    whole = imbalanced(pool.draw(0, 30, **DEMAND), 0, seed=1, purpose="test")
+    part = whole.between(10, 14)
+    alone = imbalanced(pool.draw(10, 4, **DEMAND), 10, seed=1, purpose="test")
+    for name in ("classes", "support", "query", "present"):
+        assert np.array_equal(getattr(part, name), getattr(alone, name))
