@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks import optimisation
 from tasks.artifacts.image_store import ImageClass, Part
-from tasks.backbones.build import EncoderSpec, build
+from tasks.backbones.build import build, describe
 from tasks.backbones.encoder import Encoder, embed
 from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Pool
@@ -79,8 +79,16 @@ def time_steps(params: Params, base_classes: int) -> Timed:
         names = tuple(ImageClass(str(index), "", images) for index in range(classes))
         return Part(pixels, np.repeat(np.arange(classes), images), names)
 
-    spec = EncoderSpec(params.pretrain.backbone, prepare.channels, params.pretrain.conv4_widths)
-    encoder = build(spec)
+    encoder = build(
+        describe(
+            params.pretrain.backbone,
+            channels=prepare.channels,
+            conv4_widths=params.pretrain.conv4_widths,
+            stored_px=prepare.image_size_px,
+            input_size_px=params.pretrain.input_size_px,
+            weights=params.pretrain.weights,
+        )
+    )
     batch = noise(1, params.pretrain.batch_size)
     pretrain_step_s = _pretrain_step_s(params, encoder, base_classes, batch)
     encoder.requires_grad_(True)

@@ -9,28 +9,37 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tasks.backbones.resizing import resize
+
 _PIXELS_AT_ONCE = 512 * 32 * 32
 
 
 class Encoder(nn.Module):
-    """Embeds images: `(images - mean) / std`, then the backbone.
+    """Embeds images: resized where their side is another, `(images - mean) / std`, the backbone.
 
     Args:
         backbone: maps `(batch, channels, side, side)` to `(batch, width)`.
         width: length of an embedding.
         mean: of each channel, on the scale of 0 (black) to 1 (white).
         std: of each channel, same scale.
+        side_px: of the images that the backbone is given; 0 takes them as they come.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, backbone: nn.Module, width: int, mean: Sequence[float], std: Sequence[float]
+        self,
+        backbone: nn.Module,
+        width: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        side_px: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.width = width
+        self.side_px = side_px
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -38,6 +47,8 @@ class Encoder(nn.Module):
         self, images: Float[Tensor, "batch channels side side"]
     ) -> Float[Tensor, "batch dim"]:
         """Embed images of 0 (black) to 1 (white): `(batch, width)`."""
+        if self.side_px and images.shape[-2:] != (self.side_px, self.side_px):
+            images = resize(images, self.side_px)
         return cast(Tensor, self.backbone((images - self.mean) / self.std))
 
 
@@ -63,6 +74,7 @@ def embed(
         Embeddings `(image, width)`.
     """
     encoder.eval()
-    batch = batch or max(1, min(512, _PIXELS_AT_ONCE // (images.shape[1] * images.shape[2])))
+    seen = max(images.shape[1] * images.shape[2], encoder.side_px**2)
+    batch = batch or max(1, min(512, _PIXELS_AT_ONCE // seen))
     parts = [encoder(pixels(images[at : at + batch])) for at in range(0, len(images), batch)]
     return torch.cat(parts)

@@ -1,19 +1,29 @@
 """Section `pretrain`: transfer learning."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from tasks.params.networks import NONE, known_backbone, weights_fault
 from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
 from tasks.params.training import Augmentation, Plateau, Selection
+
+
+def _digest(text: str) -> str:
+    if re.fullmatch("(?:[0-9a-fA-F]{64})?", text):
+        return text
+    raise ValueError(f"found '{text}', needed 64 hexadecimal digits, or nothing")
 
 
 class Pretrain(Section):
     """Transfer learning: a backbone and a classifier over the base classes."""
 
-    backbone: Literal["conv4", "resnet18"]
+    backbone: Annotated[str, AfterValidator(known_backbone)]
     conv4_widths: Annotated[list[PositiveInt], Field(min_length=4, max_length=4)]
-    imagenet_weights: bool
+    input_size_px: Annotated[int, Field(ge=0, le=1024)]
+    weights: Annotated[str, Field(min_length=1)]
+    weights_sha256: Annotated[str, AfterValidator(_digest)]
     freeze_backbone: bool
     classifier: Literal["cosine", "linear"]
     epochs: PositiveInt
@@ -31,9 +41,8 @@ class Pretrain(Section):
 
     @model_validator(mode="after")
     def _weights_fit_backbone(self) -> Self:
-        if self.imagenet_weights and self.backbone == "conv4":
-            raise ValueError(
-                "imagenet_weights: true needs backbone: resnet18; there are no ImageNet weights "
-                "of conv4"
-            )
+        if fault := weights_fault(self.backbone, self.weights):
+            raise ValueError(f"weights: {fault}")
+        if self.weights_sha256 and self.weights == NONE:
+            raise ValueError("weights_sha256: found the digest of a file, but weights: none")
         return self

@@ -11,6 +11,7 @@ from tasks.errors import ParametersError
 from tasks.params.evaluate import Evaluate
 from tasks.params.export import Export
 from tasks.params.metatrain import Metatrain
+from tasks.params.networks import side_fault
 from tasks.params.prepare import Prepare
 from tasks.params.pretrain import Pretrain
 from tasks.params.section import Section
@@ -44,6 +45,16 @@ class Params(Section):
                     f"evaluate.protocols[{index}].domain: found '{protocol.domain}', needed one "
                     f"of {', '.join(sorted(domains))}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _images_fit_backbone(self) -> Self:
+        section = self.pretrain
+        side_px = section.input_size_px or self.prepare.image_size_px
+        if fault := side_fault(section.backbone, section.weights, side_px):
+            raise ValueError(
+                f"pretrain.input_size_px: found {fault}; set it, or with 0 prepare.image_size_px"
+            )
         return self
 
     def images_needed(self) -> dict[str, int]:

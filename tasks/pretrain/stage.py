@@ -11,9 +11,9 @@ from tasks.artifacts.files import complete_folder, write_csv
 from tasks.artifacts.image_store import ImageStore, Part
 from tasks.artifacts.layout import PREPARED, PRETRAINED
 from tasks.artifacts.model_store import write_model
-from tasks.backbones.build import EncoderSpec, build
+from tasks.backbones.build import EncoderSpec, build, describe
 from tasks.backbones.encoder import Encoder
-from tasks.backbones.resnet18 import ResNet18, load_imagenet
+from tasks.backbones.weights import load_weights
 from tasks.episodes.augmentation import Augmentation
 from tasks.heads.classifier import build_classifier
 from tasks.learners.selection import validation_selector
@@ -45,7 +45,14 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
     base = store.read("base")
-    spec = EncoderSpec(section.backbone, store.channels, section.conv4_widths)
+    spec = describe(
+        section.backbone,
+        channels=store.channels,
+        conv4_widths=section.conv4_widths,
+        stored_px=store.side_px,
+        input_size_px=section.input_size_px,
+        weights=section.weights,
+    )
     encoder, classifier = _start(section, spec, len(base.classes), params.seed)
     trainer = _trainer(section, encoder, classifier, base, params.seed)
     selector = validation_selector(
@@ -81,8 +88,7 @@ def _start(
         torch.manual_seed(entropy(seed, "pretrain", "weights") % 2**63)
         encoder = build(spec)
         classifier = build_classifier(section.classifier, encoder.width, classes)
-    if section.imagenet_weights and isinstance(encoder.backbone, ResNet18):
-        load_imagenet(encoder.backbone)
+    load_weights(encoder, spec, section.weights, section.weights_sha256)
     encoder.requires_grad_(not section.freeze_backbone)
     return encoder, classifier
 

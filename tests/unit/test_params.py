@@ -46,7 +46,21 @@ def test_the_committed_params_are_valid() -> None:
         ({"metatrain__queries": 30}, ["metatrain", "1 + 30", "samples_per_class = 20"]),
         ({"evaluate__queries": 16}, ["evaluate.protocols[1]", "5 + 16"]),
         ({"prepare__domains": []}, ["evaluate.protocols[4].domain", "digits", "novel"]),
-        ({"pretrain__imagenet_weights": True}, ["pretrain", "imagenet_weights", "resnet18"]),
+        (
+            {"pretrain__weights": "imagenet"},
+            ["pretrain", "weights", "found 'imagenet'", "conv4", "none or the path of a file"],
+        ),
+        (
+            {"pretrain__backbone": "resnet18", "pretrain__weights": "IMAGENET1K_V7"},
+            ["pretrain", "IMAGENET1K_V7", "none, imagenet, IMAGENET1K_V1 or the path"],
+        ),
+        ({"pretrain__weights_sha256": "12ab"}, ["pretrain.weights_sha256", "64 hexadecimal"]),
+        ({"pretrain__weights_sha256": "0" * 64}, ["pretrain", "weights_sha256", "weights: none"]),
+        (
+            {"pretrain__backbone": "vit_b_16"},
+            ["pretrain.input_size_px", "prepare.image_size_px", "28 pixels", "224 or 384"],
+        ),
+        ({"pretrain__input_size_px": 8}, ["pretrain.input_size_px", "8 pixels", "at least 16"]),
         ({"prepare__splits__novel": ["LATIN"]}, ["LATIN", "base", "novel"]),
     ],
 )

@@ -56,7 +56,7 @@ def test_mini_imagenet_names_64_16_and_20_words_of_wordnet() -> None:
     words = {name for names in lists for name in names}
     assert len(words) == 100
     assert all(len(word) == 9 and word[0] == "n" and word[1:].isdigit() for word in words)
-    assert params_of("mini-imagenet").pretrain.imagenet_weights is False
+    assert params_of("mini-imagenet").pretrain.weights == "none"
 
 
 def test_omniglot_takes_its_novel_classes_from_the_evaluation_half_alone() -> None:
