@@ -1,11 +1,12 @@
 """How a long step tells how far it is, without knowing who watches."""
 
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
 
+@runtime_checkable
 class Track(Protocol):
     """Passes items through and shows how many have passed."""
 

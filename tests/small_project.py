@@ -16,7 +16,8 @@ from tasks.artifacts.model_store import write_model
 from tasks.backbones.build import EncoderSpec, build
 from tasks.backbones.encoder import Encoder
 from tasks.heads.classifier import build_classifier
-from tasks.learners.learner import LearnerSpec, build_learner
+from tasks.learners.learner import build_learner
+from tasks.learners.spec import LearnerSpec
 
 BASE_CLASSES = 6
 SIDE_PX = 28

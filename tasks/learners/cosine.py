@@ -1,12 +1,15 @@
 """Prototypes compared by cosine, with a learned temperature: adapts without a gradient step.
 
-A class is the direction of the mean of its unit-length support embeddings,
+A class is the direction of the mean of its unit-length support features,
 
-    weight of class c  =  temperature * direction( mean of direction(z_i) over y_i = c ),
+    weight of class c  =  temperature * direction( mean of f(z_i) over y_i = c ),
 
-and a query scores by `weight . direction(z)`.
+and a query scores by `weight . f(z)`. Plain, `f(z) = direction(z)`; centred,
+`f(z) = direction(z - centre)` with the mean embedding of the base classes, which takes away what
+all images have in common.
 
-Source: Chen et al., Meta-Baseline, 2021, equations 2 and 3.
+Source: Chen et al., Meta-Baseline, 2021, equations 2 and 3; Wang et al., SimpleShot, 2019,
+section 3.2 (centring, CL2N).
 """
 
 import torch
@@ -24,6 +27,8 @@ class Cosine(nn.Module):
         initial_temperature: where the temperature starts.
     """
 
+    moves_network = False
+
     def __init__(self, initial_temperature: float) -> None:
         super().__init__()
         self.temperature = nn.Parameter(torch.tensor(float(initial_temperature)))
@@ -39,6 +44,45 @@ class Cosine(nn.Module):
         classes: Int64[Tensor, " way"],
     ) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
         """Weight and bias of each class; see `Learner.adapt`."""
-        member = membership(labels, classes, embeddings.dtype)
-        means = prototypes(direction(embeddings), member)
-        return self.temperature * direction(means), absent_bias(member)
+        return cosine_rule(self.features(embeddings), labels, classes, self.temperature)
+
+
+class CentredCosine(nn.Module):
+    """The same on centred embeddings.
+
+    Args:
+        dim: length of an embedding.
+        initial_temperature: where the temperature starts.
+    """
+
+    moves_network = False
+    centre: Tensor
+
+    def __init__(self, dim: int, initial_temperature: float) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(float(initial_temperature)))
+        self.register_buffer("centre", torch.zeros(dim))
+
+    def features(self, embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+        """Embeddings as seen from the centre, at length one."""
+        return direction(embeddings - self.centre)
+
+    def adapt(
+        self,
+        embeddings: Float[Tensor, "*episodes support dim"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
+        """Weight and bias of each class; see `Learner.adapt`."""
+        return cosine_rule(self.features(embeddings), labels, classes, self.temperature)
+
+
+def cosine_rule(
+    features: Float[Tensor, "*episodes support dim"],
+    labels: Int64[Tensor, "*episodes support"],
+    classes: Int64[Tensor, " way"],
+    temperature: Float[Tensor, ""],
+) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
+    """Weight and bias of each class from unit-length features; see `Learner.adapt`."""
+    member = membership(labels, classes, features.dtype)
+    return temperature * direction(prototypes(features, member)), absent_bias(member)

@@ -1,9 +1,8 @@
 """The protocol of learners, and how to build one by name."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -11,8 +10,12 @@ from torch import Tensor, nn
 from tasks.artifacts.model_store import read_module
 from tasks.errors import DataError
 from tasks.heads.linear import linear_logits
-from tasks.learners.anil import Anil
-from tasks.learners.cosine import Cosine
+from tasks.learners.cosine import CentredCosine, Cosine
+from tasks.learners.gradient import FAMILIES, GradientLearner
+from tasks.learners.projection import Projection
+from tasks.learners.prototype import Prototype
+from tasks.learners.ridge import Ridge
+from tasks.learners.spec import LearnerSpec
 
 
 @runtime_checkable
@@ -20,8 +23,15 @@ class Learner(Protocol):
     """Adapts to support embeddings by choosing a linear rule over features.
 
     Every method takes one episode or many: leading axes are episodes. All of them are plain tensor
-    functions, so the very same code trains, evaluates in bulk and becomes `adapt.onnx`.
+    functions, so the very same code trains, evaluates in bulk and becomes `adapt.onnx`. A learner
+    that moves the network too is a `GradientLearner` with more methods; what stands here is then
+    the part of it that needs no more than embeddings.
+
+    Attributes:
+        moves_network: whether it adapts the network beside the head.
     """
+
+    moves_network: bool
 
     def features(self, embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """What the rule is linear in."""
@@ -58,29 +68,16 @@ def episode_logits(
     return linear_logits(learner.features(query), weight, bias)
 
 
-@dataclass(frozen=True)
-class LearnerSpec:
-    """All that is needed to build a learner; stored beside its weights.
-
-    Attributes:
-        name: `cosine` or `anil`.
-        dim: length of an embedding.
-        initial_temperature: where the learned scale of the prototypes starts.
-        inner_steps: gradient steps of `anil`.
-        inner_learning_rate: where the learned inner rates of `anil` start.
-        first_order: whether `anil` leaves second derivatives out of its meta-gradient.
-    """
-
-    name: str
-    dim: int
-    initial_temperature: float = 10.0
-    inner_steps: int = 5
-    inner_learning_rate: float = 1.0
-    first_order: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """A JSON object that `LearnerSpec(**object)` reads back."""
-        return asdict(self)
+BUILDERS: Mapping[str, Callable[[LearnerSpec], nn.Module]] = {
+    "prototype": lambda _: Prototype(),
+    "cosine": lambda spec: Cosine(spec.initial_temperature),
+    "centred_cosine": lambda spec: CentredCosine(spec.dim, spec.initial_temperature),
+    "ridge": lambda spec: Ridge(spec.initial_temperature, spec.initial_penalty),
+    "projection": lambda spec: Projection(
+        spec.dim, spec.projection_dim, spec.dropout, spec.initial_temperature
+    ),
+    **dict.fromkeys(FAMILIES, GradientLearner),
+}
 
 
 def build_learner(spec: LearnerSpec) -> nn.Module:
@@ -89,15 +86,9 @@ def build_learner(spec: LearnerSpec) -> nn.Module:
     Raises:
         DataError: there is no learner of that name.
     """
-    builders: dict[str, Callable[[], nn.Module]] = {
-        "cosine": lambda: Cosine(spec.initial_temperature),
-        "anil": lambda: Anil(
-            spec.initial_temperature, spec.inner_steps, spec.inner_learning_rate, spec.first_order
-        ),
-    }
-    if spec.name not in builders:
-        raise DataError(f"found learner {spec.name}, needed one of {', '.join(builders)}")
-    return builders[spec.name]()
+    if spec.name not in BUILDERS:
+        raise DataError(f"found learner {spec.name}, needed one of {', '.join(BUILDERS)}")
+    return BUILDERS[spec.name](spec)
 
 
 def as_learner(module: nn.Module) -> Learner:

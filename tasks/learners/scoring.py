@@ -1,13 +1,47 @@
-"""Accuracy of a learner on episodes of images that are embedded once."""
+"""Accuracy of a learner on episodes: many at once where images need to be embedded only once."""
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from tasks.backbones.encoder import Encoder, pixels
+from tasks.backbones.normalisation import normalising
 from tasks.episodes.sampler import Episodes
-from tasks.learners.learner import Learner, episode_logits
+from tasks.learners.gradient import GradientLearner
+from tasks.learners.learner import Learner, as_learner, episode_logits
+from tasks.progress import Track, untracked
 
 _CHUNK_FLOATS = 20_000_000  # bounds the memory of a chunk of episodes, 80 MB
+
+
+def model_scores(
+    encoder: Encoder,
+    learner: nn.Module,
+    images: NDArray[np.uint8],
+    embeddings: Float[Tensor, "image dim"],
+    episodes: Episodes,
+    track: Track = untracked,
+) -> Float[Tensor, "episode query way"]:
+    """Class scores of every query of every episode, whatever the learner moves.
+
+    Args:
+        encoder: left in evaluation mode.
+        learner: adapts to each support set, left in evaluation mode; a `Learner`.
+        images: stored images that the episodes name, `(image, side, side, channels)`, 0..255.
+        embeddings: of the same images.
+        episodes: which images.
+        track: shows the progress of learners that go through the network for every episode.
+
+    Returns:
+        Logits; queries run class by class in the order of the episode's classes.
+    """
+    learner.eval()
+    if isinstance(learner, GradientLearner) and learner.moves_network:
+        with normalising(encoder, learner.normalisation):
+            return _network_scores(encoder, learner, images, episodes, track)
+    return episode_scores(as_learner(learner), embeddings, episodes)
 
 
 @torch.no_grad()
@@ -27,23 +61,51 @@ def episode_scores(
     count, way, shot = episodes.support.shape
     per_episode = (way * shot + episodes.query[0].size + way) * embeddings.shape[1]
     chunk = max(1, _CHUNK_FLOATS // per_episode)
-    classes = torch.arange(way)
-    labels = classes.repeat_interleave(shot)
+    classes, labels = torch.arange(way), support_labels(episodes)
     parts = []
     for at in range(0, count, chunk):
         support = embeddings[torch.from_numpy(episodes.support[at : at + chunk]).flatten(1)]
         query = embeddings[torch.from_numpy(episodes.query[at : at + chunk]).flatten(1)]
-        parts.append(
-            episode_logits(learner, support, labels.expand(len(support), -1), classes, query)
-        )
+        parts.append(episode_logits(learner, support, labels[at : at + chunk], classes, query))
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def _network_scores(
+    encoder: Encoder,
+    learner: GradientLearner,
+    images: NDArray[np.uint8],
+    episodes: Episodes,
+    track: Track,
+) -> Float[Tensor, "episode query way"]:
+    count, way, _ = episodes.support.shape
+    classes, labels = torch.arange(way), support_labels(episodes)
+    parts = []
+    for number in track(range(count), "adapting the network", count):
+        support = pixels(images[episodes.support[number].ravel()])
+        query = pixels(images[episodes.query[number].ravel()])
+        adapted = learner.adapt_network(encoder, support, labels[number], classes)
+        parts.append(learner.network_logits(encoder, adapted, query))
+    return torch.stack(parts)
+
+
+def support_labels(episodes: Episodes) -> Int64[Tensor, "episode support"]:
+    """Position of the class of each support image, class by class."""
+    count, way, shot = episodes.support.shape
+    return torch.arange(way).repeat_interleave(shot).expand(count, -1)
 
 
 def episode_accuracies(
     learner: Learner, embeddings: Float[Tensor, "image dim"], episodes: Episodes
 ) -> Float[Tensor, " episode"]:
     """Share of right answers in each episode, 0..1; ties go to the first class."""
-    scores = episode_scores(learner, embeddings, episodes)
+    return accuracies(episode_scores(learner, embeddings, episodes), episodes)
+
+
+def accuracies(
+    scores: Float[Tensor, "episode query way"], episodes: Episodes
+) -> Float[Tensor, " episode"]:
+    """Share of right answers in each episode, 0..1; ties go to the first class."""
     _, way, queries = episodes.query.shape
     truth = torch.arange(way).repeat_interleave(queries)
     return (scores.argmax(dim=-1) == truth).to(torch.float64).mean(dim=-1)

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from tasks.artifacts.image_store import Part
 from tasks.backbones.encoder import Encoder, embed, pixels
 from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Episodes, Pool
-from tasks.learners.learner import as_learner
-from tasks.learners.scoring import episode_accuracies
+from tasks.learners.scoring import accuracies, model_scores
 from tasks.randomness import torch_generator
 
 _CHUNK_FLOATS = 2_000_000  # of images varied at a time, 8 MB
@@ -32,13 +31,16 @@ class Selector:
         episodes: drawn from them once.
         best_accuracy: mean accuracy of the best state, 0..1; -1 before the first.
         best_at: what `score` was told about the best state.
+        frozen: whether the encoder is always the same, so that images are embedded only once.
     """
 
     part: Part
     episodes: Episodes
+    frozen: bool = False
     best_accuracy: float = -1.0
     best_at: int = -1
     _best_states: list[dict[str, Any]] = field(default_factory=list)
+    _embedded: Tensor | None = None
 
     def score(self, at: int, encoder: Encoder, *others: nn.Module, learner: nn.Module) -> float:
         """Score a state and keep a copy of it when it is the best yet.
@@ -52,13 +54,18 @@ class Selector:
         Returns:
             Mean accuracy, 0..1.
         """
-        learner.eval()
-        embeddings = embed(encoder, self.part.images)
-        accuracy = episode_accuracies(as_learner(learner), embeddings, self.episodes).mean().item()
+        embeddings = self._embeddings(encoder)
+        scores = model_scores(encoder, learner, self.part.images, embeddings, self.episodes)
+        accuracy = accuracies(scores, self.episodes).mean().item()
         if accuracy > self.best_accuracy:
             self.best_accuracy, self.best_at = accuracy, at
             self._best_states = [copy.deepcopy(m.state_dict()) for m in (encoder, *others)]
         return accuracy
+
+    def _embeddings(self, encoder: Encoder) -> Tensor:
+        if self._embedded is None or not self.frozen:
+            self._embedded = embed(encoder, self.part.images)
+        return self._embedded
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later `load_state_dict` needs to go on choosing."""

@@ -6,10 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.learners.learner import Learner, LearnerSpec, as_learner, build_learner, episode_logits
+from tasks.learners.learner import (
+    BUILDERS,
+    Learner,
+    LearnerSpec,
+    as_learner,
+    build_learner,
+    episode_logits,
+)
 
 DIM = 6
-NAMES = ["cosine", "anil"]
+NAMES = list(BUILDERS)
 each_learner = pytest.mark.parametrize("name", NAMES)
 shapes = st.tuples(st.integers(2, 6), st.integers(1, 4), st.integers(0, 2**31))
 quick = settings(max_examples=30, deadline=None)

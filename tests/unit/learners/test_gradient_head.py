@@ -6,17 +6,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tasks.heads.cosine import direction
-from tasks.learners.anil import Anil
 from tasks.learners.cosine import Cosine
-from tasks.learners.learner import episode_logits
+from tasks.learners.gradient import BIAS, WEIGHT, GradientLearner
+from tasks.learners.learner import build_learner, episode_logits
+from tasks.learners.spec import LearnerSpec
 
 WAY, SHOT, DIM, STEPS = 3, 2, 5, 4
 CLASSES = torch.arange(WAY)
 LABELS = CLASSES.repeat_interleave(SHOT)
 
 
-def learner(*, first_order: bool = False, steps: int = STEPS, rate: float = 2.0) -> Anil:
-    return Anil(1.5, steps, rate, first_order).double()
+def learner(*, first_order: bool = False, steps: int = STEPS, rate: float = 2.0) -> GradientLearner:
+    spec = LearnerSpec("anil", DIM, 1.5, steps, rate, first_order=first_order)
+    built = build_learner(spec).double()
+    assert isinstance(built, GradientLearner)
+    return built
 
 
 def embeddings(seed: int, rows: int) -> Tensor:
@@ -24,20 +28,20 @@ def embeddings(seed: int, rows: int) -> Tensor:
     return torch.randn(rows, DIM, generator=generator, dtype=torch.float64)
 
 
-def by_autograd(anil: Anil, support: Tensor) -> tuple[Tensor, Tensor]:
+def by_autograd(anil: GradientLearner, support: Tensor) -> tuple[Tensor, Tensor]:
     """The same inner loop with autograd's gradients of the cross-entropy."""
     features = anil.features(support)
     weight = (anil.scale * direction(features.view(WAY, SHOT, DIM).mean(1))).detach()
     weight.requires_grad_()
     bias = torch.zeros(WAY, dtype=torch.float64, requires_grad=True)
-    for rate in F.softplus(anil.raw_rates):
+    for rates in anil.rates():
         loss = F.cross_entropy(features @ weight.T + bias, LABELS)
         slopes = torch.autograd.grad(loss, (weight, bias), create_graph=True)
-        weight, bias = weight - rate * slopes[0], bias - rate * slopes[1]
+        weight, bias = weight - rates[WEIGHT] * slopes[0], bias - rates[BIAS] * slopes[1]
     return weight, bias
 
 
-def query_loss(anil: Anil, support: Tensor, query: Tensor) -> Tensor:
+def query_loss(anil: GradientLearner, support: Tensor, query: Tensor) -> Tensor:
     return F.cross_entropy(episode_logits(anil, support, LABELS, CLASSES, query), CLASSES)
 
 
@@ -63,7 +67,7 @@ def test_the_inner_gradient_written_out_is_autograds() -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["scale", "raw_rates", "support", "query"])
+@pytest.mark.parametrize("name", ["scale", "rates.raw", "support", "query"])
 def test_the_second_order_meta_gradient_is_exact(name: str) -> None:
     anil = learner()
     support, query = embeddings(0, WAY * SHOT).requires_grad_(), embeddings(1, WAY).requires_grad_()
@@ -116,6 +120,5 @@ def test_more_steps_fit_the_support_better() -> None:
 
 
 def test_the_learned_rate_starts_where_it_was_told() -> None:
-    torch.testing.assert_close(
-        F.softplus(learner(rate=0.3).raw_rates), torch.full((STEPS,), 0.3).double()
-    )
+    for rates in learner(rate=0.3).rates():
+        torch.testing.assert_close(rates[WEIGHT], torch.tensor(0.3).double())

@@ -1,0 +1,52 @@
+"""Ridge regression from features to one-hot labels, in both of its forms.
+
+With features `X (n, d)`, one-hot rows `Y (n, way)` and `lambda > 0`,
+
+    primal:  W  =  (X'X + lambda I)^-1 X'Y          a system of d unknowns
+    dual:    W  =  X' (XX' + lambda I)^-1 Y         a system of n unknowns
+
+are equal (Woodbury). A support of few images makes the dual the small one. A row of zeros in both
+X and Y changes neither, which is how images of other classes are left out.
+
+Source: Bertinetto et al., Meta-learning with differentiable closed-form solvers, 2019, equations
+4 and 5 (R2D2).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def ridge_primal(
+    features: Float[Tensor, "*episodes support dim"],
+    member: Float[Tensor, "*episodes support way"],
+    penalty: Float[Tensor, ""],
+) -> Float[Tensor, "*episodes way dim"]:
+    """Weights of the regression by the system of `dim` unknowns.
+
+    Args:
+        features: of the support; zeros in rows that do not count.
+        member: one-hot rows; zeros likewise.
+        penalty: lambda, above 0.
+    """
+    transposed = features.transpose(-1, -2)
+    system = transposed @ features + penalty * _identity(features.shape[-1], features)
+    solved: Tensor = torch.linalg.solve(system, transposed @ member)
+    return solved.transpose(-1, -2)
+
+
+def ridge_dual(
+    features: Float[Tensor, "*episodes support dim"],
+    member: Float[Tensor, "*episodes support way"],
+    penalty: Float[Tensor, ""],
+) -> Float[Tensor, "*episodes way dim"]:
+    """The same weights by the system of `support` unknowns; see `ridge_primal`."""
+    system = features @ features.transpose(-1, -2) + penalty * _identity(
+        features.shape[-2], features
+    )
+    solved: Tensor = torch.linalg.solve(system, member)
+    return solved.transpose(-1, -2) @ features
+
+
+def _identity(size: int, like: Tensor) -> Tensor:
+    return torch.eye(size, dtype=like.dtype, device=like.device)

@@ -1,0 +1,53 @@
+"""Ridge regression on unit-length embeddings, solved exactly: adapts without a gradient step.
+
+The rule is `scale * W` with `W` of `tasks.heads.ridge`; scale and lambda are learned. The offset
+that the paper adds to every score alike changes no softmax and is left out.
+
+Source: Bertinetto et al., Meta-learning with differentiable closed-form solvers, 2019, section 3.2
+(R2D2).
+"""
+
+from math import log
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from tasks.heads.cosine import direction
+from tasks.heads.prototype import absent_bias, membership
+from tasks.heads.ridge import ridge_dual, ridge_primal
+
+
+class Ridge(nn.Module):
+    """The ridge learner.
+
+    Args:
+        initial_scale: where the learned scale of the scores starts.
+        initial_penalty: where the learned lambda starts, above 0; it stays so.
+    """
+
+    moves_network = False
+
+    def __init__(self, initial_scale: float, initial_penalty: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(float(initial_scale)))
+        self.log_penalty = nn.Parameter(torch.tensor(log(initial_penalty)))
+
+    def features(self, embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+        """Embeddings at length one."""
+        return direction(embeddings)
+
+    def adapt(
+        self,
+        embeddings: Float[Tensor, "*episodes support dim"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
+        """Weight and bias of each class; see `Learner.adapt`."""
+        member = membership(labels, classes, embeddings.dtype)
+        features = self.features(embeddings) * member.sum(dim=-1, keepdim=True)
+        # A graph has to fit any number of images, and the dual is small where it is used.
+        dual = torch.compiler.is_exporting() or features.shape[-2] < features.shape[-1]
+        solve = ridge_dual if dual else ridge_primal
+        weight = self.scale * solve(features, member, self.log_penalty.exp())
+        return weight, absent_bias(member)
