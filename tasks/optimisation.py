@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     LambdaLR,
@@ -24,23 +24,26 @@ ScheduleName = Literal[
 
 
 def optimizer(
-    name: Literal["adamw", "sgd"],
-    parameters: Iterable[nn.Parameter],
+    name: Literal["adamw", "adam", "sgd"],
+    parameters: Iterable[nn.Parameter | dict[str, Any]],
     learning_rate: float,
     weight_decay: float,
 ) -> Optimizer:
     """Build an optimizer over the parameters that are to be trained.
 
     Args:
-        name: `adamw`, or `sgd` with Nesterov momentum 0.9.
-        parameters: those with `requires_grad` are taken.
+        name: `adamw`, `adam`, or `sgd` with Nesterov momentum 0.9.
+        parameters: those with `requires_grad` are taken; or groups of parameters, `params` with
+            a `lr` of their own, which are taken as they are.
         learning_rate: the highest rate that the schedule reaches; `cross_validation` starts from
             it and may go above.
-        weight_decay: decoupled for `adamw`, added to the gradient for `sgd`.
+        weight_decay: decoupled for `adamw`, added to the gradient for `adam` and `sgd`.
     """
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    trained: list[Any] = [one for one in parameters if isinstance(one, dict) or one.requires_grad]
     if name == "adamw":
         return AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
+    if name == "adam":
+        return Adam(trained, lr=learning_rate, weight_decay=weight_decay)
     return SGD(
         trained, lr=learning_rate, momentum=MOMENTUM, nesterov=True, weight_decay=weight_decay
     )

@@ -25,7 +25,9 @@ from tasks.learners.learner import LearnerSpec, as_learner, build_learner
 from tasks.learners.scoring import episode_accuracies
 from tasks.metatrain.outer_loop import OuterLoop
 from tasks.params import Params
-from tasks.pretrain.training import Batch, Trainer
+from tasks.pretrain.trainer import build_trainer
+from tasks.pretrain.training import Batch
+from tasks.progress import untracked
 
 _STEPS = 20
 _BUDGET_S = 2.0  # after it no further step of a kind is begun
@@ -132,24 +134,9 @@ def time_steps(params: Params, base_classes: int) -> Timed:
 def _pretrain_step_s(params: Params, encoder: Encoder, classes: int, images: Part) -> float:
     section = params.pretrain
     classifier = build_classifier(section.classifier, encoder.width, classes)
-    encoder.requires_grad_(not section.freeze_backbone)
-    optimizer = optimisation.optimizer(
-        section.optimizer,
-        [*encoder.parameters(), *classifier.parameters()],
-        section.learning_rate,
-        section.weight_decay,
-    )
-    trainer = Trainer(
-        encoder=encoder,
-        classifier=classifier,
-        part=images,
-        augmentation=Augmentation(**section.augmentation.model_dump()),
-        optimizer=optimizer,
-        schedule=optimisation.schedule("constant", optimizer, _STEPS),
-        label_smoothing=section.label_smoothing,
-        frozen=section.freeze_backbone,
-        seed=0,
-    )
+    # A constant rate: others end after the steps of a training.
+    constant = section.model_copy(update={"schedule": "constant"})
+    trainer = build_trainer(constant, encoder, classifier, images, 0, untracked)
     batch = Batch(0, False, np.arange(len(images.images)))
     return _seconds(lambda number: trainer.step(batch, number))
 

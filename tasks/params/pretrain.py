@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from tasks.params.networks import NONE, known_backbone, weights_fault
-from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
+from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section, Share
 from tasks.params.training import Augmentation, Plateau, Selection
 
 
@@ -14,6 +14,14 @@ def _digest(text: str) -> str:
     if re.fullmatch("(?:[0-9a-fA-F]{64})?", text):
         return text
     raise ValueError(f"found '{text}', needed 64 hexadecimal digits, or nothing")
+
+
+class Distillation(Section):
+    """Generations of training that learn from the one before."""
+
+    generations: Annotated[int, Field(ge=0)]
+    weight: Share
+    temperature: PositiveFloat
 
 
 class Pretrain(Section):
@@ -24,11 +32,13 @@ class Pretrain(Section):
     input_size_px: Annotated[int, Field(ge=0, le=1024)]
     weights: Annotated[str, Field(min_length=1)]
     weights_sha256: Annotated[str, AfterValidator(_digest)]
-    freeze_backbone: bool
+    policy: Literal["full", "frozen", "last_block", "discriminative", "gradual"]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    unfreeze_every_epochs: PositiveInt
     classifier: Literal["cosine", "linear"]
     epochs: PositiveInt
     batch_size: Annotated[int, Field(ge=2)]
-    optimizer: Literal["adamw", "sgd"]
+    optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: PositiveFloat
     schedule: Literal["constant", "cosine", "one_cycle", "exponential", "plateau"]
     exponential_decay: Annotated[float, Field(gt=0, le=1)]
@@ -36,6 +46,11 @@ class Pretrain(Section):
     plateau: Plateau
     weight_decay: NonNegativeFloat
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    mixing: Literal["none", "mixup", "cutmix"]
+    mixing_alpha: PositiveFloat
+    distillation: Distillation
+    precision: Literal["float32", "bfloat16"]
+    channels_last: bool
     augmentation: Augmentation
     selection: Selection
 
@@ -45,4 +60,13 @@ class Pretrain(Section):
             raise ValueError(f"weights: {fault}")
         if self.weights_sha256 and self.weights == NONE:
             raise ValueError("weights_sha256: found the digest of a file, but weights: none")
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_embeds_once(self) -> Self:
+        if self.policy == "frozen" and (self.mixing != "none" or self.distillation.generations):
+            raise ValueError(
+                "policy: frozen embeds every image once, as it is; it needs mixing: none and "
+                "distillation.generations: 0"
+            )
         return self

@@ -1,84 +1,96 @@
-"""The epochs of pretraining: steps, a score after each epoch, and a checkpoint to go on from."""
+"""The epochs of pretraining: steps, a score after each epoch, and a moment to keep the state."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from tasks.artifacts.checkpoints import Checkpoints
 from tasks.learners.cosine import Cosine
 from tasks.learners.selection import Selector
-from tasks.params.pretrain import Pretrain
 from tasks.pretrain.training import Trainer, batches, batches_per_epoch
 from tasks.progress import Track
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass
+class Progress:
+    """How far a training is; what a checkpoint keeps of it beside the state of its parts.
+
+    Attributes:
+        generation: 0-based; later ones learn from the one before.
+        done: steps of this generation.
+        losses: of the epoch that is under way.
+        history: a row an epoch, over all generations.
+    """
+
+    generation: int = 0
+    done: int = 0
+    losses: list[float] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
 def train(
     trainer: Trainer,
     selector: Selector,
-    checkpoints: Checkpoints,
-    section: Pretrain,
+    progress: Progress,
+    keep: Callable[[bool], None],
+    *,
+    epochs: int,
+    batch_size: int,
     track: Track,
-) -> list[dict[str, float]]:
-    """All epochs, each scored; begins where the last checkpoint was kept.
+) -> None:
+    """The epochs of one generation, each scored, from where `progress` stands.
 
     Args:
         trainer: takes the steps.
         selector: scores each epoch.
-        checkpoints: of the stage.
-        section: `pretrain` of the params.
+        progress: moved on; the rate of its rows is that of the epoch's last step.
+        keep: called after every step, told whether it ended an epoch; may keep the state.
+        epochs: of a generation.
+        batch_size: see `batches`.
         track: shows progress.
-
-    Returns:
-        A row an epoch; its rate is that of the epoch's last step.
     """
     images = len(trainer.part.images)
-    per_epoch = batches_per_epoch(images, section.batch_size)
-    # Only the order of the scores counts, and no temperature changes that.
-    prototypes = Cosine(initial_temperature=1.0)
-    history: list[dict[str, float]] = []
-    losses: list[float] = []
-    done = 0
-    if (state := checkpoints.load()) is not None:
-        trainer.load_state_dict(state["trainer"])
-        selector.load_state_dict(state["selector"])
-        history, losses, done = state["history"], state["losses"], state["done"]
-        logger.info("resumed at epoch %d", 1 + done // per_epoch)
-    total = per_epoch * section.epochs
-    steps = batches(images, section.batch_size, section.epochs, trainer.seed, start=done)
-    for batch in track(steps, "training", total - done):
+    per_epoch = batches_per_epoch(images, batch_size)
+    before = progress.generation * epochs
+    steps = batches(
+        images, batch_size, epochs, trainer.seed, start=progress.done, epochs_before=before
+    )
+    for batch in track(steps, "training", per_epoch * epochs - progress.done):
         rate = trainer.schedule.rate
-        losses.append(trainer.step(batch, done))
-        done += 1
+        progress.losses.append(trainer.step(batch, before * per_epoch + progress.done))
+        progress.done += 1
         if batch.ends_epoch:
-            epoch, loss = batch.epoch + 1, sum(losses) / len(losses)
-            losses.clear()
-            accuracy = selector.score(
-                epoch, trainer.encoder, trainer.classifier, learner=prototypes
-            )
+            epoch = before + batch.epoch + 1
+            accuracy = _score(trainer, selector, epoch)
             trainer.schedule.listen(accuracy)
-            history.append(
+            progress.history.append(
                 {
                     "epoch": epoch,
-                    "loss": loss,
+                    "loss": sum(progress.losses) / len(progress.losses),
                     "validation_accuracy": accuracy,
                     "learning_rate": rate,
                 }
             )
-            logger.info(
-                "epoch %d of %d: loss %.3f, validation episodes %.2f %%",
-                epoch,
-                section.epochs,
-                loss,
-                100 * accuracy,
-            )
-        if checkpoints.due(milestone=batch.ends_epoch):
-            checkpoints.save(
-                {
-                    "trainer": trainer.state_dict(),
-                    "selector": selector.state_dict(),
-                    "history": history,
-                    "losses": losses,
-                    "done": done,
-                }
-            )
-    return history
+            progress.losses.clear()
+            _tell(progress.history[-1], before + epochs)
+        keep(batch.ends_epoch)
+
+
+def _score(trainer: Trainer, selector: Selector, epoch: int) -> float:
+    # Embeddings that never change have one score.
+    if trainer.embeddings is not None and selector.best_at >= 0:
+        return selector.best_accuracy
+    # Only the order of the scores counts, and no temperature changes that.
+    prototypes = Cosine(initial_temperature=1.0)
+    return selector.score(epoch, trainer.encoder, trainer.classifier, learner=prototypes)
+
+
+def _tell(row: dict[str, float], epochs: int) -> None:
+    logger.info(
+        "epoch %d of %d: loss %.3f, validation episodes %.2f %%",
+        row["epoch"],
+        epochs,
+        row["loss"],
+        100 * row["validation_accuracy"],
+    )

@@ -12,10 +12,13 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from tasks.artifacts.image_store import Part
-from tasks.backbones.encoder import Encoder, pixels
-from tasks.episodes.augmentation import Augmentation
+from tasks.backbones.encoder import Encoder
 from tasks.optimisation import Schedule
-from tasks.randomness import numpy_generator, torch_generator
+from tasks.pretrain.distillation import Teacher
+from tasks.pretrain.numerics import Numerics
+from tasks.pretrain.policy import Policy
+from tasks.pretrain.views import Views
+from tasks.randomness import entropy, numpy_generator
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,13 @@ class Batch:
 
 
 def batches(
-    images: int, batch_size: int, epochs: int, seed: int, start: int = 0
+    images: int,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    *,
+    start: int = 0,
+    epochs_before: int = 0,
 ) -> Iterator[Batch]:
     """The batches of all epochs from one on; every epoch in an order of its own.
 
@@ -45,10 +54,12 @@ def batches(
         epochs: how many.
         seed: `seed` of `params.yaml`.
         start: number of the first batch wanted, counted over all epochs.
+        epochs_before: how many other ones came before, whose orders these must not repeat.
     """
     count = batches_per_epoch(images, batch_size)
     for epoch in range(start // count, epochs):
-        order = numpy_generator(seed, "pretrain", "order", epoch).permutation(images)
+        stream = numpy_generator(seed, "pretrain", "order", epochs_before + epoch)
+        order = stream.permutation(images)
         for index in range(max(0, start - epoch * count), count):
             chosen = order[index * batch_size : (index + 1) * batch_size]
             yield Batch(epoch, index == count - 1, chosen)
@@ -64,40 +75,48 @@ class Trainer:
     """Takes training steps.
 
     Attributes:
-        encoder: trained, unless it is frozen.
+        encoder: trained as far as the policy says.
         classifier: maps embeddings to logits over the base classes; trained.
         part: the base classes.
-        augmentation: applied to every image anew in every epoch.
-        optimizer: over whatever is trained.
+        views: shows their images.
+        policy: says what learns in which epoch.
+        optimizer: over whatever learns in some epoch.
         schedule: stepped once a batch.
+        numerics: how steps are computed.
         label_smoothing: share of the target spread over all classes.
-        frozen: whether the encoder stays as it is, its BatchNorm statistics included.
         seed: `seed` of `params.yaml`.
+        embeddings: of all images of `part`, `(image, width)`, where the backbone never learns; no
+            image is then looked at again. None embeds the views of every step.
+        teacher: whose opinion counts beside the labels; None is nobody.
     """
 
     encoder: Encoder
     classifier: nn.Module
     part: Part
-    augmentation: Augmentation
+    views: Views
+    policy: Policy
     optimizer: Optimizer
     schedule: Schedule
+    numerics: Numerics
     label_smoothing: float
-    frozen: bool
     seed: int
+    embeddings: NDArray[np.float32] | None = None
+    teacher: Teacher | None = None
 
     def step(self, batch: Batch, number: int) -> float:
         """Take one step and return its loss.
 
         Args:
             batch: which images.
-            number: of the step, counted over all epochs; names its random stream.
+            number: of the step, counted over the whole training; names its random streams.
         """
-        self.encoder.train(not self.frozen)
-        images = self.augmentation(
-            pixels(self.part.images[batch.images]),
-            torch_generator(self.seed, "pretrain", "augmentation", number),
-        )
-        loss = self._loss(images, batch)
+        self.policy.apply(batch.epoch)
+        # Dropout and stochastic depth draw from torch's own generator and take no other.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(
+                entropy(self.seed, "pretrain", "dropout", number) % 2**63
+            )
+            loss = self._loss(batch, number)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -121,8 +140,22 @@ class Trainer:
             "schedule": self.schedule,
         }
 
-    def _loss(self, images: Tensor, batch: Batch) -> Tensor:
+    def _loss(self, batch: Batch, number: int) -> Tensor:
         labels = torch.from_numpy(self.part.labels[batch.images])
-        return F.cross_entropy(
-            self.classifier(self.encoder(images)), labels, label_smoothing=self.label_smoothing
-        )
+        if self.embeddings is not None:
+            embeddings = torch.from_numpy(self.embeddings[batch.images])
+            with self.numerics.autocast(embeddings.device.type):
+                logits = self.classifier(embeddings)
+            return self._labelled(logits.float(), labels)
+        seen = self.views(self.part.images[batch.images], number)
+        images = self.numerics.laid_out(seen.images)
+        with self.numerics.autocast(images.device.type):
+            logits = self.classifier(self.encoder(images)).float()
+            opinion = self.teacher.logits(images).float() if self.teacher else None
+        loss = seen.loss(labels, lambda these: self._labelled(logits, these))
+        if self.teacher is None or opinion is None:
+            return loss
+        return self.teacher.loss(logits, opinion, loss)
+
+    def _labelled(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)

@@ -61,7 +61,7 @@ def test_every_schedule_trains(tiny_project: Project, schedule: str) -> None:
 
 
 def test_a_frozen_backbone_stays_as_it_was_born(tiny_project: Project) -> None:
-    frozen = tiny_project(pretrain={"freeze_backbone": True})
+    frozen = tiny_project(pretrain={"policy": "frozen"})
     pretrain(frozen, untracked)
     before = read_encoder(PRETRAINED, "pretrain").state_dict()
     longer = frozen.model_copy(
@@ -75,7 +75,7 @@ def test_a_frozen_backbone_stays_as_it_was_born(tiny_project: Project) -> None:
 
 def test_resnet18_trains_with_its_own_width(tiny_project: Project) -> None:
     pretrain(
-        tiny_project(pretrain={"backbone": "resnet18", "epochs": 1, "freeze_backbone": True}),
+        tiny_project(pretrain={"backbone": "resnet18", "epochs": 1, "policy": "frozen"}),
         untracked,
     )
     assert read_encoder(PRETRAINED, "pretrain").width == 512
