@@ -49,6 +49,9 @@ TINY: dict[str, Any] = {
             {"domain": "novel", "way": 5, "shot": 5},
             {"domain": "digits", "way": 3, "shot": 1},
         ],
+        "curve": [{"domain": "every", "way": 3, "shot": 1, "episodes": 30}],
+        "shots": [{"domain": "every", "way": 3, "shots": [1, 2], "queries": 3, "episodes": 30}],
+        "fine_tuning": {"episodes": 20, "steps": [5]},
     },
 }
 

@@ -114,7 +114,7 @@ def time_steps(params: Params, base_classes: int) -> Timed:
         (prototypes, pretrain_selection.way, pretrain_selection.shot, pretrain_selection.queries),
         (learner, selection.way, selection.shot, selection.queries),
         *(
-            (learner, kind.way, kind.shot, params.evaluate.queries)
+            (learner, kind.least_way, kind.shot, params.evaluate.queries)
             for kind in params.evaluate.protocols
         ),
     ]

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from tasks.errors import ParametersError
-from tasks.params.evaluate import Evaluate
+from tasks.params.evaluate import EVERY_DOMAIN, Evaluate
 from tasks.params.export import Export
 from tasks.params.metatrain import Metatrain
 from tasks.params.networks import side_fault
@@ -38,12 +38,26 @@ class Params(Section):
                     f"{key}: shot + queries = {shot} + {queries} is more than "
                     f"prepare.glyphs.samples_per_class = {samples}; ask for fewer or render more"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _domains_are_prepared(self) -> Self:
         domains = {"novel", *self.prepare.domains}
-        for index, protocol in enumerate(self.evaluate.protocols):
-            if protocol.domain not in domains:
+        either = {*domains, EVERY_DOMAIN}
+        section = self.evaluate
+        asked = [
+            *(
+                (f"protocols[{at}]", one.domain, domains)
+                for at, one in enumerate(section.protocols)
+            ),
+            *((f"curve[{at}]", one.domain, either) for at, one in enumerate(section.curve)),
+            *((f"shots[{at}]", one.domain, either) for at, one in enumerate(section.shots)),
+        ]
+        for key, domain, allowed in asked:
+            if domain not in allowed:
                 raise ValueError(
-                    f"evaluate.protocols[{index}].domain: found '{protocol.domain}', needed one "
-                    f"of {', '.join(sorted(domains))}"
+                    f"evaluate.{key}.domain: found '{domain}', needed one "
+                    f"of {', '.join(sorted(allowed))}"
                 )
         return self
 
@@ -89,7 +103,7 @@ class Params(Section):
             (
                 f"evaluate.protocols[{index}]",
                 one.domain,
-                one.way,
+                one.least_way,
                 one.shot + self.evaluate.queries,
                 one.within_group,
             )
