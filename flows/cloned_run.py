@@ -25,7 +25,7 @@ from flows.overrides import (
     recipe_layer,
     settings_layer,
     short_hash,
-    with_root_from,
+    with_paths_from,
 )
 from flows.project import STARTED_VARIABLE, enter_project
 from flows.runs import PREPARED_VARIABLE, RUNS, Note, fingerprint, read_note
@@ -131,16 +131,16 @@ def _params_text(root: Path, commit: str, layers: Sequence[Layer]) -> str:
             f"{first}{others}; what is committed and the code here are not of a piece: commit first"
         ) from None
     changed = overridden(committed, layers)
-    images = changed["prepare"]["root"]
-    if images and not Path(images).is_absolute() and not _is_in_clone(root, commit, Path(images)):
-        changed = with_root_from(changed, root)
+    changed = with_paths_from(changed, root, unless=lambda path: _is_in_clone(root, commit, path))
     return text if changed == committed else HEAD_OF_PARAMS + dump_sections(changed)
 
 
-def _is_in_clone(root: Path, commit: str, images: Path) -> bool:
-    """Whether the clone holds all images; where not, they are to be read where they are."""
-    there = _with_its_images(images)
-    return ".." not in there.parts and is_committed_whole(root, commit, there)
+def _is_in_clone(root: Path, commit: str, path: Path) -> bool:
+    """Whether the clone holds all of a path; what it does not is to be read where it is."""
+    there = _with_its_images(path)
+    if there.is_absolute() or ".." in there.parts:
+        return False
+    return is_committed_whole(root, commit, there)
 
 
 def _with_its_images(root: Path) -> Path:

@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from tasks.errors import ParametersError
 from tasks.params import PARAMS_FILE, Params
+from tasks.params.networks import is_weights_file
 from tasks.params_file import Location, check_params, parse_yaml, read_sections
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -67,17 +68,17 @@ def recipe_summary(path: Path) -> str:
 
 
 def recipe_layer(path: Path) -> Layer:
-    """Read a recipe; a relative `prepare.root` begins in the recipe's folder.
+    """Read a recipe; a relative path in it begins in the recipe's folder.
 
     Raises:
         ParametersError: the file is no YAML of sections.
     """
     place = f"recipe {path.stem}" if path.parent == RECIPES else str(path)
-    return Layer(place, with_root_from(read_sections(path), path.parent.resolve()))
+    return Layer(place, with_paths_from(read_sections(path), path.parent.resolve()))
 
 
 def settings_layer(words: Sequence[str], folder: Path) -> Layer:
-    """Read `KEY=VALUE` words; a relative `prepare.root` begins in `folder`.
+    """Read `KEY=VALUE` words; relative paths begin in `folder`.
 
     The value is YAML. Where the key takes text, the value is the text as it stands, unless it
     stands in quotes. Of the same key twice, the later counts.
@@ -97,7 +98,7 @@ def settings_layer(words: Sequence[str], folder: Path) -> Layer:
         for key in reversed(keys):
             value = {key: value}
         values = laid_over(values, value)
-    return Layer(SETTING, with_root_from(values, folder))
+    return Layer(SETTING, with_paths_from(values, folder))
 
 
 def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,16 +136,29 @@ def short_hash(layers: Sequence[Layer]) -> str:
     return hashlib.sha256(canonical.encode(errors="surrogateescape")).hexdigest()[:6]
 
 
-def with_root_from(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The values with a relative `prepare.root` begun in `folder`; addresses stay as they are."""
-    section = values.get("prepare")
-    root = section.get("root") if isinstance(section, Mapping) else None
-    if not isinstance(root, str) or not root or "://" in root:
-        return dict(values)
-    path = Path(os.path.expanduser(root))  # noqa: PTH111  (the other way fails on unknown users)
+def with_paths_from(
+    values: Mapping[str, Any], folder: Path, unless: Callable[[Path], bool] = lambda _: False
+) -> dict[str, Any]:
+    """The values with relative paths begun in `folder`: of the images, and of a file of weights.
+
+    Addresses, names of weights that are no files, and what `unless` tells of stay as they are.
+    """
+    begun = dict(values)
+    for name, key in (("prepare", "root"), ("pretrain", "weights")):
+        section = values.get(name)
+        path = section.get(key) if isinstance(section, Mapping) else None
+        if not isinstance(path, str) or not path or "://" in path:
+            continue
+        if (key == "root" or is_weights_file(path)) and not unless(Path(path)):
+            begun = laid_over(begun, {name: {key: _begun(path, folder)}})
+    return begun
+
+
+def _begun(text: str, folder: Path) -> str:
+    path = Path(os.path.expanduser(text))  # noqa: PTH111  (the other way fails on unknown users)
     while path.parts[:1] == ("..",):
         path, folder = Path(*path.parts[1:]), folder.parent
-    return laid_over(values, {"prepare": {"root": str(folder / path)}})
+    return str(folder / path)
 
 
 def _setting(keys: Sequence[str], text: str) -> Any:

@@ -1,7 +1,11 @@
 """Fills an encoder with weights that somebody else has trained."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from tasks.backbones import hub
 from tasks.backbones.build import EncoderSpec
@@ -46,6 +50,7 @@ def load_weights(encoder: Encoder, spec: EncoderSpec, weights: str, sha256: str 
     state = read_state(path)
     if isinstance(encoder.backbone, EfficientNetLite0):
         state = in_timms_words(state, encoder.backbone.network)
+    _check_normalisation(encoder, state, path)
     fill(encoder.backbone, state, str(path))
     logger.info("weights: %s", path.name)
     _tell_size(spec, weights)
@@ -58,6 +63,17 @@ def _file(backbone: str, weights: str) -> Path:
         return imagenet_file()
     members = torchvision_weights(backbone)
     return hub.fetch(members.DEFAULT if weights == IMAGENET else members[weights])
+
+
+def _check_normalisation(encoder: Encoder, state: Mapping[str, Tensor], path: Path) -> None:
+    """What a stage wrote holds the normalisation that the weights were trained with."""
+    for key in ("mean", "std"):
+        wanted, given = state.get(key), getattr(encoder, key)
+        if wanted is not None and not torch.equal(wanted, given):
+            raise DataError(
+                f"{path}: trained on images normalised by {key} {wanted.flatten().tolist()}, found "
+                f"{given.flatten().tolist()}; it is of another backbone or other channels"
+            )
 
 
 def _tell_size(spec: EncoderSpec, weights: str) -> None:

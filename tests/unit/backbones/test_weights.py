@@ -61,6 +61,13 @@ def test_what_a_stage_wrote_is_a_file_of_weights(tmp_path: Path) -> None:
     assert same(fresh, trained)
 
 
+def test_weights_that_were_trained_with_another_normalisation_are_refused(tmp_path: Path) -> None:
+    other = EncoderSpec("conv4", 1, (4, 4, 8, 8), mean=(0.5,), std=(1.0,))
+    write_model(tmp_path, {"encoder": encoder_of(other)}, {})
+    with pytest.raises(DataError, match=r"normalised by mean \[0.5\], found \[1.0\]"):
+        load_weights(encoder_of(SMALL), SMALL, str(tmp_path / "encoder.safetensors"))
+
+
 def test_a_torchvision_network_takes_a_file_under_torchvisions_own_names(tmp_path: Path) -> None:
     spec = EncoderSpec("mobilenet_v3_small", 3, input_size_px=32)
     state = get_model("mobilenet_v3_small", weights=None).state_dict()

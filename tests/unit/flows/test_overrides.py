@@ -125,6 +125,21 @@ def test_a_relative_root_begins_where_the_command_was_given(
     assert values(f"prepare.root={given}")["prepare"]["root"] == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("mine.pth", "/somewhere/inside/mine.pth"),
+        ("../mine/weights.safetensors", "/somewhere/mine/weights.safetensors"),
+        ("/elsewhere/mine.pt", "/elsewhere/mine.pt"),
+        ("imagenet", "imagenet"),
+        ("IMAGENET1K_V1", "IMAGENET1K_V1"),
+        ("none", "none"),
+    ],
+)
+def test_so_does_a_file_of_weights_and_a_name_of_weights_stays(given: str, expected: str) -> None:
+    assert values(f"pretrain.weights={given}")["pretrain"]["weights"] == expected
+
+
 def test_in_a_recipe_of_ones_own_it_begins_in_the_recipes_folder(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text("prepare: {source: image_folder, root: photos}\n")
