@@ -41,6 +41,12 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     yield lambda steps: left.__setitem__(0, steps)
 
 
+@pytest.fixture
+def every_milestone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint at the end of each epoch, however short it is."""
+    monkeypatch.setattr("tasks.artifacts.checkpoints.SHARE", 1.0)
+
+
 def interrupted(params: Params, cut: Callable[[int], None], steps: int) -> None:
     cut(steps)
     with pytest.raises(PowerCutError):
@@ -48,36 +54,61 @@ def interrupted(params: Params, cut: Callable[[int], None], steps: int) -> None:
     cut(-1)
 
 
+AGAIN = {"generations": 1, "weight": 0.5, "temperature": 4.0}
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "steps"),  # of three an epoch
     [
-        {},
-        {"optimizer": "sgd", "schedule": "cosine"},
+        ({}, 4),
+        ({"optimizer": "sgd", "schedule": "cosine"}, 4),
+        ({"optimizer": "adam", "schedule": "plateau"}, 10),
+        ({"policy": "frozen"}, 4),
+        ({"policy": "last_block", "mixing": "cutmix"}, 4),
+        ({"policy": "gradual", "unfreeze_every_epochs": 1}, 7),
+        ({"policy": "discriminative", "mixing": "mixup"}, 4),
+        ({"precision": "bfloat16", "channels_last": True}, 4),
+        ({"distillation": AGAIN}, 4),
+        ({"distillation": AGAIN, "mixing": "mixup"}, 16),
     ],
     ids=str,
 )
 def test_a_resumed_run_ends_with_the_bytes_of_one_that_ran_through(
     tiny_project: Project,
     cut: Callable[[int], None],
+    every_milestone: None,
     changes: dict[str, Any],
+    steps: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     params = tiny_project(pretrain={"epochs": 4, **changes})
     pretrain(params, untracked)
     through = hashes()
-    interrupted(params, cut, 4)  # three steps an epoch
-    # The first epoch's end is always due; whether later ones are, the clock decides.
+    interrupted(params, cut, steps)
     with caplog.at_level(logging.INFO):
         pretrain(params, untracked, "key")
-    assert "resumed at epoch 2" in caplog.text
+    assert f"resumed at epoch {1 + steps // 3}" in caplog.text
     assert hashes() == through
     assert not any(FOLDER.iterdir())
 
 
-def test_a_run_cut_in_every_epoch_still_ends_with_the_same_bytes(
-    tiny_project: Project, cut: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+def test_a_run_cut_between_two_generations_resumes(
+    tiny_project: Project, cut: Callable[[int], None], every_milestone: None
 ) -> None:
-    monkeypatch.setattr("tasks.artifacts.checkpoints.SHARE", 1.0)
+    params = tiny_project(pretrain={"epochs": 2, "distillation": AGAIN})
+    pretrain(params, untracked)
+    through = hashes()
+    interrupted(params, cut, 6)
+    pretrain(params, untracked, "key")
+    assert hashes() == through
+
+
+def test_a_run_cut_in_every_epoch_still_ends_with_the_same_bytes(
+    tiny_project: Project,
+    cut: Callable[[int], None],
+    every_milestone: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("tasks.artifacts.checkpoints.EVERY_S", 0.0)  # in mid epoch too
     params = tiny_project(pretrain={"epochs": 4})
     pretrain(params, untracked)
