@@ -90,9 +90,8 @@ def _network_scores(
 
 
 def support_labels(episodes: Episodes) -> Int64[Tensor, "episode support"]:
-    """Position of the class of each support image, class by class."""
-    count, way, shot = episodes.support.shape
-    return torch.arange(way).repeat_interleave(shot).expand(count, -1)
+    """Position of the class of each support image, class by class; -1 for one left out."""
+    return torch.from_numpy(episodes.support_labels())
 
 
 def episode_accuracies(
