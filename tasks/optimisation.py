@@ -54,12 +54,15 @@ class Schedule:
 
     Args:
         over: the optimizer whose rates these are.
-        stepping: moves the rates by the number of steps taken.
-        listening: moves them by what validation says; None for a schedule that does not listen.
+        stepping: moves the rates by the number of steps taken, if anything does.
+        listening: moves them by what validation says, if anything does.
     """
 
     def __init__(
-        self, over: Optimizer, stepping: LRScheduler, listening: ReduceLROnPlateau | None = None
+        self,
+        over: Optimizer,
+        stepping: LRScheduler | None = None,
+        listening: ReduceLROnPlateau | None = None,
     ) -> None:
         self._over = over
         self._stepping = stepping
@@ -72,8 +75,7 @@ class Schedule:
 
     def step(self) -> None:
         """Go on by one step; called after every step of the optimizer."""
-        # A plateau's rates would be laid over by those of a count of steps.
-        if self._listening is None:
+        if self._stepping is not None:
             self._stepping.step()
 
     def listen(self, accuracy: float) -> None:
@@ -89,13 +91,14 @@ class Schedule:
         """All that `load_state_dict` needs to go on from here: numbers, texts and lists."""
         return {
             "rates": self._rates(),
-            "stepping": self._stepping.state_dict(),
+            "stepping": self._stepping.state_dict() if self._stepping else None,
             "listening": self._listening.state_dict() if self._listening else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where a schedule of the same name and optimizer stood."""
-        self._stepping.load_state_dict(dict(state["stepping"]))
+        if self._stepping is not None:
+            self._stepping.load_state_dict(dict(state["stepping"]))
         if self._listening is not None:
             self._listening.load_state_dict(dict(state["listening"]))
         for group, rate in zip(self._over.param_groups, state["rates"], strict=True):
@@ -154,13 +157,13 @@ def schedule(
     decay_every_steps: int = 1,
     plateau_factor: float = 0.1,
     plateau_patience: int = 10,
-    segment_factors: Sequence[float] = (1.0,),
+    segment_factors: Sequence[float] = (),
 ) -> Schedule:
     """Build a schedule; at its start it has moved nothing.
 
     With `r` the rate that the optimizer was built with and `n` the number of the step from 0:
 
-    - `constant`: `r`.
+    - `constant`: `r`, or whatever the optimizer is told; nothing is ever set back.
     - `cosine`: `r / 2 * (1 + cos(pi * n / total_steps))`, so down to zero.
     - `one_cycle`: a fifth of the steps up from `r / 25`, then down to almost zero.
     - `exponential`: `r * decay ** (n // decay_every_steps)`.
@@ -198,14 +201,13 @@ def schedule(
     if name == "exponential":
         return Schedule(over, LambdaLR(over, Exponential(decay, decay_every_steps)))
     if name == "cross_validation":
-        return Schedule(over, LambdaLR(over, Segments(list(segment_factors), total_steps)))
-    constant = LambdaLR(over, Segments([1.0], total_steps))
+        return Schedule(over, LambdaLR(over, Segments([*segment_factors], total_steps)))
     if name == "plateau":
         listening = ReduceLROnPlateau(
             over, mode="max", factor=plateau_factor, patience=plateau_patience
         )
-        return Schedule(over, constant, listening)
-    return Schedule(over, constant)
+        return Schedule(over, listening=listening)
+    return Schedule(over)
 
 
 def deterministic() -> None:

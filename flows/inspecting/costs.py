@@ -153,6 +153,9 @@ def _pretrain(
 ) -> Cost:
     section = params.pretrain
     steps = max(1, sizes["base"][1] // section.batch_size) * section.epochs
+    if section.schedule == "cross_validation":
+        # Its scouts, see tasks.pretrain.cross_validation.
+        steps *= 1 + 3 * (section.cross_validation.folds - 1)
     scored_s = _scoring_s(section.selection, sizes, timed.embed_image_s, timed.selection_episode_s)
     return Cost(
         "pretrain",

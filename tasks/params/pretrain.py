@@ -24,6 +24,15 @@ class Distillation(Section):
     temperature: PositiveFloat
 
 
+class CrossValidation(Section):
+    """How `schedule: cross_validation` finds its rates."""
+
+    folds: Annotated[int, Field(ge=2)]
+    points: PositiveInt
+    factor: Annotated[float, Field(gt=1, allow_inf_nan=False)]
+    episodes: Annotated[int, Field(ge=10)]
+
+
 class Pretrain(Section):
     """Transfer learning: a backbone and a classifier over the base classes."""
 
@@ -40,10 +49,13 @@ class Pretrain(Section):
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: PositiveFloat
-    schedule: Literal["constant", "cosine", "one_cycle", "exponential", "plateau"]
+    schedule: Literal[
+        "constant", "cosine", "one_cycle", "exponential", "plateau", "cross_validation"
+    ]
     exponential_decay: Annotated[float, Field(gt=0, le=1)]
     exponential_every_batches: Annotated[int, Field(ge=0)]
     plateau: Plateau
+    cross_validation: CrossValidation
     weight_decay: NonNegativeFloat
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     mixing: Literal["none", "mixup", "cutmix"]
@@ -60,6 +72,15 @@ class Pretrain(Section):
             raise ValueError(f"weights: {fault}")
         if self.weights_sha256 and self.weights == NONE:
             raise ValueError("weights_sha256: found the digest of a file, but weights: none")
+        return self
+
+    @model_validator(mode="after")
+    def _rates_are_found_for_a_backbone_that_learns(self) -> Self:
+        if self.policy == "frozen" and self.schedule == "cross_validation":
+            raise ValueError(
+                "schedule: cross_validation scores rates by what the backbone learns, and under "
+                "policy: frozen it learns nothing; choose another of the two"
+            )
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from torch import nn
 from tasks import optimisation
 from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.files import complete_folder, write_csv
-from tasks.artifacts.image_store import ImageStore
+from tasks.artifacts.image_store import ImageStore, Part
 from tasks.artifacts.layout import PREPARED, PRETRAINED
 from tasks.artifacts.model_store import write_model
 from tasks.backbones.build import EncoderSpec, build, describe
@@ -19,7 +19,9 @@ from tasks.heads.classifier import build_classifier
 from tasks.learners.selection import validation_selector
 from tasks.params import Params
 from tasks.params.pretrain import Pretrain
+from tasks.pretrain.cross_validation import Decision, decision_rows, find_rates
 from tasks.pretrain.generations import train_generations
+from tasks.pretrain.scouts import make_scouts
 from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import Trainer
 from tasks.progress import Track
@@ -55,9 +57,13 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
         weights=section.weights,
     )
 
+    search = Checkpoints("pretrain_rates", key)
+    decisions = _search(section, spec, base, params.seed, search, track)
+    factors = [section.cross_validation.factor**one.winner for one in decisions]
+
     def start(generation: int) -> Trainer:
         encoder, classifier = _start(section, spec, len(base.classes), params.seed, generation)
-        return build_trainer(section, encoder, classifier, base, params.seed, track)
+        return build_trainer(section, encoder, classifier, base, params.seed, track, factors)
 
     selector = validation_selector(
         store.read("validation"),
@@ -82,7 +88,42 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
     with complete_folder(PRETRAINED) as folder:
         write_model(folder, modules, description)
         write_csv(folder / "history.csv", trained.history, list(trained.history[0]))
+        if decisions:
+            factor = section.cross_validation.factor
+            rows = decision_rows(decisions, section.learning_rate, factor)
+            write_csv(folder / "rates.csv", rows, list(rows[0]))
     checkpoints.clear()
+    search.clear()
+
+
+def _search(
+    section: Pretrain, spec: EncoderSpec, base: Part, seed: int, search: Checkpoints, track: Track
+) -> list[Decision]:
+    """Ask scouts for the rates, where the schedule is to follow them."""
+    if section.schedule != "cross_validation":
+        return []
+    asked = section.cross_validation
+    plain = section.model_copy(update={"schedule": "constant"})
+
+    def trainer_of(fold: int) -> Trainer:
+        own = entropy(seed, "pretrain", "scout", fold) % 2**63
+        return build_trainer(
+            plain, *_start(section, spec, len(base.classes), own, 0), base, own, track
+        )
+
+    scouts = make_scouts(
+        base,
+        trainer_of,
+        Augmentation(**section.augmentation.model_dump()),
+        folds=asked.folds,
+        selection=section.selection.model_dump() | {"episodes": asked.episodes},
+        batch_size=section.batch_size,
+        epochs=section.epochs,
+        seed=seed,
+    )
+    return find_rates(
+        scouts, points=asked.points, factor=asked.factor, checkpoints=search, track=track
+    )
 
 
 def _start(

@@ -1,5 +1,7 @@
 """Builds a trainer as the params describe it."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from tasks import optimisation
@@ -22,6 +24,7 @@ def build_trainer(
     base: Part,
     seed: int,
     track: Track,
+    segment_factors: Sequence[float] = (),
 ) -> Trainer:
     """A trainer before its first step.
 
@@ -32,6 +35,7 @@ def build_trainer(
         base: the base classes.
         seed: `seed` of `params.yaml`.
         track: shows the progress of embedding, where a frozen backbone does it once for all.
+        segment_factors: of the rate, found by scouts; read by schedule `cross_validation`.
     """
     numerics = Numerics(section.precision, section.channels_last)
     numerics.lay_out(encoder)
@@ -68,6 +72,7 @@ def build_trainer(
             decay_every_steps=section.exponential_every_batches or per_epoch,
             plateau_factor=section.plateau.factor,
             plateau_patience=section.plateau.patience,
+            segment_factors=segment_factors,
         ),
         numerics=numerics,
         label_smoothing=section.label_smoothing,
