@@ -3,11 +3,13 @@
 Runs in a process of its own, the only one here that imports torch.
 """
 
+import copy
 import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,13 +19,12 @@ from tasks import optimisation
 from tasks.artifacts.image_store import ImageClass, Part
 from tasks.backbones.build import build, describe
 from tasks.backbones.encoder import Encoder, embed
-from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Pool
 from tasks.heads.classifier import build_classifier
 from tasks.learners.cosine import Cosine
-from tasks.learners.learner import LearnerSpec, as_learner, build_learner
-from tasks.learners.scoring import episode_accuracies
-from tasks.metatrain.outer_loop import OuterLoop
+from tasks.learners.learner import as_learner, build_learner
+from tasks.learners.scoring import episode_scores, model_scores
+from tasks.metatrain.build import learner_spec, outer_loop
 from tasks.params import Params
 from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import Batch
@@ -33,6 +34,7 @@ _STEPS = 20
 _BUDGET_S = 2.0  # after it no further step of a kind is begun
 _EMBEDDED = 128
 _EPISODES = 10
+_POOL = 64
 
 
 @dataclass(frozen=True)
@@ -94,18 +96,9 @@ def time_steps(params: Params, base_classes: int) -> Timed:
     batch = noise(1, params.pretrain.batch_size)
     pretrain_step_s = _pretrain_step_s(params, encoder, base_classes, batch)
     encoder.requires_grad_(True)
-    learner = build_learner(
-        LearnerSpec(
-            meta.learner,
-            encoder.width,
-            meta.initial_temperature,
-            meta.inner_steps,
-            meta.inner_learning_rate,
-            meta.first_order,
-        )
-    )
+    learner = build_learner(learner_spec(meta, encoder))
     episode_images = noise(meta.way, meta.shot + meta.queries)
-    metatrain_step_s = _metatrain_step_s(params, encoder, learner, episode_images)
+    metatrain_step_s = _metatrain_step_s(params, copy.deepcopy(encoder), episode_images)
     some = noise(1, _EMBEDDED).images
     embed_image_s = _seconds(lambda _: embed(encoder, some)) / _EMBEDDED
     pretrain_selection, selection = params.pretrain.selection, meta.selection
@@ -118,7 +111,8 @@ def time_steps(params: Params, base_classes: int) -> Timed:
             for kind in params.evaluate.protocols
         ),
     ]
-    episodes = [_episode_s(module, encoder.width, *asked) for module, *asked in kinds]
+    pool = noise(1, _POOL).images
+    episodes = [_episode_s(encoder, module, pool, *asked) for module, *asked in kinds]
     return Timed(
         pretrain_step_s,
         metatrain_step_s,
@@ -141,23 +135,9 @@ def _pretrain_step_s(params: Params, encoder: Encoder, classes: int, images: Par
     return _seconds(lambda number: trainer.step(batch, number))
 
 
-def _metatrain_step_s(
-    params: Params, encoder: Encoder, learner: torch.nn.Module, images: Part
-) -> float:
-    section = params.metatrain
-    optimizer = optimisation.optimizer(
-        "adamw", [*encoder.parameters(), *learner.parameters()], section.learning_rate, 0.0
-    )
-    loop = OuterLoop(
-        encoder=encoder,
-        learner=learner,
-        part=images,
-        augmentation=Augmentation(**section.augmentation.model_dump()),
-        optimizer=optimizer,
-        schedule=optimisation.schedule("constant", optimizer, _STEPS),
-        averaging=section.averaging,
-        seed=0,
-    )
+def _metatrain_step_s(params: Params, encoder: Encoder, images: Part) -> float:
+    section = params.metatrain.model_copy(update={"schedule": "constant"})
+    loop = outer_loop(section, encoder, learner_spec(section, encoder), images, 0)
     episodes = Pool(images.labels).draw(
         0,
         section.meta_batch,
@@ -170,14 +150,25 @@ def _metatrain_step_s(
     return _seconds(lambda number: loop.step(episodes, number))
 
 
-def _episode_s(module: torch.nn.Module, width: int, way: int, shot: int, queries: int) -> float:
+def _episode_s(
+    encoder: Encoder,
+    module: torch.nn.Module,
+    images: NDArray[np.uint8],
+    way: int,
+    shot: int,
+    queries: int,
+) -> float:
     labels: NDArray[np.int64] = np.repeat(np.arange(way), shot + queries)
     episodes = Pool(labels).draw(
         0, _EPISODES, way=way, shot=shot, queries=queries, seed=0, purpose="inspect"
     )
-    embeddings = torch.randn(len(labels), width)
-    learner = as_learner(module.eval())
-    return _seconds(lambda _: episode_accuracies(learner, embeddings, episodes)) / _EPISODES
+    embeddings = torch.randn(len(labels), encoder.width)
+    repeated = images[np.arange(len(labels)) % len(images)]
+    if not as_learner(module).moves_network:
+        scores = partial(episode_scores, as_learner(module.eval()), embeddings)
+        return _seconds(lambda _: scores(episodes)) / _EPISODES
+    one = episodes.between(0, 1)
+    return _seconds(lambda _: model_scores(encoder, module, repeated, embeddings, one))
 
 
 def _seconds(work: Callable[[int], object]) -> float:

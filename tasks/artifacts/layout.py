@@ -8,6 +8,7 @@ LISTING = Path("data/scan/listing.csv")
 PREPARED = Path("outputs/prepare")
 PRETRAINED = Path("outputs/pretrain")
 METATRAINED = Path("outputs/metatrain")
+META_ALONE = Path("alone")  # below it, the same without transfer
 EVALUATED = Path("outputs/evaluate")
 BUNDLE = Path("exports/bundle")
 

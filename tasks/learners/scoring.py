@@ -91,7 +91,7 @@ def _network_scores(
 
 def support_labels(episodes: Episodes) -> Int64[Tensor, "episode support"]:
     """Position of the class of each support image, class by class; -1 for one left out."""
-    return torch.from_numpy(episodes.support_labels())
+    return torch.tensor(episodes.support_labels())
 
 
 def episode_accuracies(

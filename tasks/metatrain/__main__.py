@@ -3,4 +3,5 @@
 from tasks.command import stage_command
 
 if __name__ == "__main__":
-    stage_command("metatrain", "Fine-tune the backbone by episodes of base classes.")
+    summary = "Fine-tune the backbone by episodes of base classes."
+    stage_command("metatrain", summary, resumes=True)

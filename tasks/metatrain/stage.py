@@ -1,142 +1,116 @@
 """What stage metatrain does: pretrained backbone -> backbone and learner that adapt."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from tasks import optimisation
+from tasks.artifacts.checkpoints import Checkpoints
 from tasks.artifacts.files import complete_folder, write_csv
 from tasks.artifacts.image_store import ImageStore, Part
-from tasks.artifacts.layout import METATRAINED, PREPARED, PRETRAINED
+from tasks.artifacts.layout import META_ALONE, METATRAINED, PREPARED, PRETRAINED
 from tasks.artifacts.model_store import read_description, write_model
-from tasks.backbones.build import read_encoder
+from tasks.backbones.build import EncoderSpec, build, read_encoder
 from tasks.backbones.encoder import Encoder
+from tasks.backbones.scale_and_shift import merge_scale_and_shift
 from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Pool
-from tasks.learners.learner import LearnerSpec, build_learner
-from tasks.learners.selection import Selector, validation_selector
-from tasks.metatrain.outer_loop import OuterLoop
+from tasks.learners.selection import validation_selector
+from tasks.metatrain.build import learner_spec, outer_loop, settle_statistics
+from tasks.metatrain.steps import train
 from tasks.params import Params
-from tasks.params.metatrain import Metatrain
 from tasks.progress import Track
+from tasks.randomness import entropy
 
 logger = logging.getLogger(__name__)
 
 
-def metatrain(params: Params, track: Track) -> None:
+def metatrain(params: Params, track: Track, key: str | None = None) -> None:
     """Fine-tune by episodes; keep the checkpoint that serves the validation classes best.
+
+    With `metatrain.alone` the same is done from an untrained backbone, to tell what meta-learning
+    does without transfer.
+
+    Args:
+        params: all of them.
+        track: shows progress.
+        key: fingerprint of all inputs. A run that was interrupted goes on where its last
+            checkpoint under this key was kept, and ends with the same bits. None keeps none.
 
     Raises:
         DataError: the image store or the pretrained backbone is missing or damaged.
         ParametersError: the episodes asked for cannot be drawn from the classes there are.
     """
-    section = params.metatrain
     optimisation.deterministic()
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
     encoder = read_encoder(PRETRAINED, "pretrain")
-    spec = LearnerSpec(
-        section.learner,
-        encoder.width,
-        section.initial_temperature,
-        section.inner_steps,
-        section.inner_learning_rate,
-        section.first_order,
-    )
-    loop = _outer_loop(section, encoder, spec, store.read("base"), params.seed)
+    description = read_description(PRETRAINED, "pretrain")["encoder"]
+    data = _Data(store.read("base"), store.read("validation"), description)
+    stages = {"metatrain": encoder}
+    if params.metatrain.alone:
+        stages["metatrain-alone"] = _untrained(description, data.base, params.seed)
+    with complete_folder(METATRAINED) as folder:
+        for name, start in stages.items():
+            into = folder / META_ALONE if name == "metatrain-alone" else folder
+            into.mkdir(exist_ok=True)
+            if into != folder:
+                logger.info("the same from an untrained backbone, for comparison")
+            trained = _meta_train(params, start, data, Checkpoints(name, key), track)
+            write_model(into, trained.modules, trained.description)
+            write_csv(into / "history.csv", trained.history, list(trained.history[0]))
+    for name in stages:
+        Checkpoints(name, key).clear()
+
+
+@dataclass(frozen=True)
+class _Data:
+    base: Part
+    validation: Part
+    encoder: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Trained:
+    modules: dict[str, torch.nn.Module]
+    description: dict[str, Any]
+    history: list[dict[str, float | None]]
+
+
+def _meta_train(
+    params: Params, encoder: Encoder, data: _Data, checkpoints: Checkpoints, track: Track
+) -> _Trained:
+    section = params.metatrain
+    spec = learner_spec(section, encoder)
+    loop = outer_loop(section, encoder, spec, data.base, params.seed)
     selector = validation_selector(
-        store.read("validation"),
-        loop.augmentation,
+        data.validation,
+        Augmentation(**section.augmentation.model_dump()),
         **section.selection.model_dump(),
         seed=params.seed,
     )
-    history = _train(loop, selector, section, track)
+    selector.frozen = section.freezes_backbone
+    pool = Pool(data.base.labels)
+    history = train(loop, selector, pool, section, checkpoints, track, params.seed)
     encoder, learner = loop.averaged
     selector.restore(encoder, learner)
+    merge_scale_and_shift(encoder)
     logger.info("kept step %d of %d", selector.best_at, section.steps)
     description = {
-        "encoder": read_description(PRETRAINED, "pretrain")["encoder"],
+        "encoder": data.encoder,
         "learner": spec.as_json(),
         "best_step": selector.best_at,
         "validation_accuracy": selector.best_accuracy,
     }
-    with complete_folder(METATRAINED) as folder:
-        write_model(folder, {"encoder": encoder, "learner": learner}, description)
-        write_csv(folder / "history.csv", history, list(history[0]))
+    return _Trained({"encoder": encoder, "learner": learner}, description, history)
 
 
-def _outer_loop(
-    section: Metatrain, encoder: Encoder, spec: LearnerSpec, base: Part, seed: int
-) -> OuterLoop:
-    learner = build_learner(spec)
-    optimizer = optimisation.optimizer(
-        "adamw",
-        [*encoder.parameters(), *learner.parameters()],
-        section.learning_rate,
-        section.weight_decay,
-    )
-    return OuterLoop(
-        encoder=encoder,
-        learner=learner,
-        part=base,
-        augmentation=Augmentation(**section.augmentation.model_dump()),
-        optimizer=optimizer,
-        schedule=optimisation.schedule(
-            section.schedule,
-            optimizer,
-            total_steps=max(1, section.steps),
-            decay=section.exponential_decay,
-            decay_every_steps=(section.exponential_every_batches or section.checkpoint_every_steps),
-            plateau_factor=section.plateau.factor,
-            plateau_patience=section.plateau.patience,
-        ),
-        averaging=section.averaging,
-        seed=seed,
-    )
-
-
-def _train(
-    loop: OuterLoop, selector: Selector, section: Metatrain, track: Track
-) -> list[dict[str, float | None]]:
-    """All steps, scored at each checkpoint, the start included; returns a row a checkpoint."""
-    pool = Pool(loop.part.labels)
-    encoder, learner = loop.averaged
-    start = selector.score(0, encoder, learner, learner=learner)
-    history: list[dict[str, float | None]] = [
-        {"step": 0, "loss": None, "validation_accuracy": start, "learning_rate": None}
-    ]
-    logger.info("before the first step: validation episodes %.2f %%", 100 * start)
-    losses: list[float] = []
-    for number in track(range(section.steps), "meta-training", section.steps):
-        episodes = pool.draw(
-            number * section.meta_batch,
-            section.meta_batch,
-            way=section.way,
-            shot=section.shot,
-            queries=section.queries,
-            seed=loop.seed,
-            purpose="metatrain",
-        )
-        rate = loop.schedule.rate
-        losses.append(loop.step(episodes, number))
-        step = number + 1
-        if step % section.checkpoint_every_steps and step != section.steps:
-            continue
-        loss = sum(losses) / len(losses)
-        losses.clear()
-        accuracy = selector.score(step, encoder, learner, learner=learner)
-        loop.schedule.listen(accuracy)
-        history.append(
-            {
-                "step": step,
-                "loss": loss,
-                "validation_accuracy": accuracy,
-                "learning_rate": rate,
-            }
-        )
-        logger.info(
-            "step %d of %d: loss %.3f, validation episodes %.2f %%",
-            step,
-            section.steps,
-            loss,
-            100 * accuracy,
-        )
-    return history
+def _untrained(description: Mapping[str, Any], base: Part, seed: int) -> Encoder:
+    with torch.random.fork_rng():
+        torch.manual_seed(entropy(seed, "metatrain", "alone") % 2**63)
+        encoder = build(EncoderSpec(**description))
+    settle_statistics(encoder, base, seed)
+    return encoder

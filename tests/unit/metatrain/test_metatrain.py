@@ -1,18 +1,32 @@
 import csv
 from collections.abc import Callable
+from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 
 from tasks.artifacts.files import read_json, sha256
-from tasks.artifacts.layout import METATRAINED, PRETRAINED
+from tasks.artifacts.layout import META_ALONE, METATRAINED, PRETRAINED
 from tasks.backbones.build import EncoderSpec, build, read_encoder
+from tasks.backbones.encoder import Encoder
+from tasks.backbones.scale_and_shift import add_scale_and_shift, merge_scale_and_shift
+from tasks.episodes.sampler import Episodes
 from tasks.errors import DataError
 from tasks.learners import selection
-from tasks.learners.learner import as_learner, read_learner
-from tasks.metatrain.outer_loop import meta_loss
+from tasks.learners.gradient import NETWORK, GradientLearner
+from tasks.learners.learner import as_learner, build_learner, read_learner
+from tasks.learners.spec import LearnerSpec
+from tasks.metatrain.meta_gradients import (
+    Difference,
+    EpisodeImages,
+    MetaGradient,
+    OneByOne,
+    Together,
+)
 from tasks.metatrain.stage import metatrain
 from tasks.params import Params
+from tasks.params.metatrain import Metatrain
 from tasks.pretrain.stage import pretrain
 from tasks.progress import untracked
 
@@ -20,15 +34,18 @@ Project = Callable[..., Params]
 
 
 def hashes() -> dict[str, str]:
-    return {path.name: sha256(path) for path in sorted(METATRAINED.iterdir())}
+    return {
+        str(path.relative_to(METATRAINED)): sha256(path)
+        for path in sorted(METATRAINED.rglob("*.*"))
+    }
 
 
-@pytest.mark.parametrize("learner", ["cosine", "anil"])
-@pytest.mark.parametrize("first_order", [False, True])
-def test_every_learner_trains_and_repeats_to_the_byte(
-    tiny_project: Project, learner: str, first_order: bool
-) -> None:
-    params = tiny_project(metatrain={"learner": learner, "first_order": first_order})
+LEARNERS = get_args(Metatrain.model_fields["learner"].annotation)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_learner_trains_and_repeats_to_the_byte(tiny_project: Project, learner: str) -> None:
+    params = tiny_project(metatrain={"learner": learner, "inner_steps": 2})
     pretrain(params, untracked)
     metatrain(params, untracked)
     first = hashes()
@@ -40,14 +57,10 @@ def test_every_learner_trains_and_repeats_to_the_byte(
 def test_the_start_is_a_checkpoint_so_that_bad_steps_are_not_kept(
     tiny_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = tiny_project()
+    params = tiny_project(metatrain={"alone": False})
     pretrain(params, untracked)
     falling = iter([0.9, 0.8, 0.7])
-    monkeypatch.setattr(
-        selection,
-        "episode_accuracies",
-        lambda *_: torch.full((1,), next(falling)),
-    )
+    monkeypatch.setattr(selection, "accuracies", lambda *_: torch.full((1,), next(falling)))
     metatrain(params, untracked)
     history = list(csv.DictReader((METATRAINED / "history.csv").open()))
     assert [int(row["step"]) for row in history] == [0, 2, 4]
@@ -70,36 +83,146 @@ def test_a_missing_backbone_names_the_stage_that_makes_it(tiny_project: Project)
         metatrain(tiny_project(), untracked)
 
 
-@pytest.mark.parametrize("learner", ["cosine", "anil"])
-def test_the_meta_gradient_reaches_the_backbone_exactly(learner: str) -> None:
-    """Against finite differences in float64, through BatchNorm with running statistics."""
-    from tasks.learners.learner import LearnerSpec, build_learner
+def task_batch(
+    encoder: Encoder, dtype: torch.dtype, episodes: int = 2
+) -> tuple[EpisodeImages, Episodes]:
+    """Images of three classes as float tensors, which no augmentation touches."""
+    generator = torch.Generator().manual_seed(5)
+    images = torch.rand(episodes * 9, 1, 16, 16, generator=generator, dtype=dtype)
 
+    class Given(EpisodeImages):
+        def __call__(self, episodes: Episodes, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+            del number
+            return tuple(  # type: ignore[return-value]
+                images[torch.from_numpy(one).flatten(1)]
+                for one in (episodes.support, episodes.query)
+            )
+
+    places = np.arange(episodes * 9).reshape(episodes, 3, 3)
+    classes = np.tile(np.arange(3), (episodes, 1))
+    drawn = Episodes(classes, places[..., :1], places[..., 1:])
+    return Given(None, None, 0), drawn  # type: ignore[arg-type]
+
+
+def small_encoder(dtype: torch.dtype = torch.float64) -> Encoder:
     torch.manual_seed(0)
-    encoder = build(EncoderSpec("conv4", 1, [2, 2, 3, 4])).double().eval()
-    adapted = as_learner(build_learner(LearnerSpec(learner, 4, inner_learning_rate=2.0)).double())
-    images = torch.rand(2, 3, 3, 1, 16, 16, dtype=torch.float64)
-    support, query = images[:, :, :1], images[:, :, 1:]
+    return build(EncoderSpec("conv4", 1, [2, 2, 3, 4])).to(dtype).eval()
+
+
+def gradient_for(name: str, encoder: Encoder, images: EpisodeImages) -> MetaGradient:
+    shapes = {key: list(value.shape) for key, value in encoder.named_parameters()}
+    dtype = next(encoder.parameters()).dtype
+    learner = build_learner(LearnerSpec(name, 4, 10.0, 2, 2.0, 0.05, network_shapes=shapes)).to(
+        dtype
+    )
+    if isinstance(learner, GradientLearner) and learner.moves_network:
+        return OneByOne(encoder, learner, images)
+    return Together(encoder, learner, images)
+
+
+@pytest.mark.parametrize("name", ["cosine", "ridge", "anil", "maml", "meta_sgd"])
+def test_the_meta_gradient_reaches_the_backbone_exactly(name: str) -> None:
+    """Against finite differences in float64, through BatchNorm with running statistics."""
+    encoder = small_encoder()
+    images, episodes = task_batch(encoder, torch.float64)
+    gradient = gradient_for(name, encoder, images)
     weight = encoder.backbone.blocks[2][0].weight
-    meta_loss(encoder, adapted, support, query).backward()
+    gradient(episodes, 0)
+    exact = weight.grad.clone()
     flat = weight.detach().view(-1)
     for index in (0, 7, 20):
         values = []
         for change in (1e-6, -1e-6):
             flat[index] += change
-            values.append(meta_loss(encoder, adapted, support, query).item())
+            values.append(gradient(episodes, 0))
             flat[index] -= change
         numeric = (values[0] - values[1]) / 2e-6
-        assert weight.grad.view(-1)[index].item() == pytest.approx(numeric, rel=1e-5, abs=1e-9)
+        assert exact.view(-1)[index].item() == pytest.approx(numeric, rel=1e-5, abs=1e-8)
 
 
-def test_one_episode_in_a_meta_batch_is_the_plain_step() -> None:
-    torch.manual_seed(0)
-    encoder = build(EncoderSpec("conv4", 1, [2, 2, 3, 4])).eval()
-    from tasks.learners.cosine import Cosine
+@pytest.mark.parametrize("name", ["cosine", "anil", "maml"])
+def test_a_meta_batch_is_the_mean_of_its_episodes_each_alone(name: str) -> None:
+    encoder = small_encoder()
+    images, episodes = task_batch(encoder, torch.float64)
+    gradient = gradient_for(name, encoder, images)
+    weight = encoder.backbone.blocks[0][0].weight
+    together = gradient(episodes, 0)
+    slope = weight.grad.clone()
+    weight.grad = None
+    alone = [gradient(episodes.between(index, index + 1), 0) for index in (0, 1)]
+    assert together == pytest.approx(sum(alone) / 2)
+    torch.testing.assert_close(slope, weight.grad / 2)
 
-    learner = Cosine(10.0)
-    images = torch.rand(2, 3, 3, 1, 16, 16)
-    support, query = images[:, :, :1], images[:, :, 1:]
-    alone = [meta_loss(encoder, learner, support[i : i + 1], query[i : i + 1]) for i in (0, 1)]
-    torch.testing.assert_close(meta_loss(encoder, learner, support, query), sum(alone) / 2)
+
+def test_reptiles_gradient_is_the_way_back_from_where_the_inner_loop_went() -> None:
+    encoder = small_encoder()
+    images, episodes = task_batch(encoder, torch.float64, episodes=1)
+    shapes = {key: list(value.shape) for key, value in encoder.named_parameters()}
+    learner = build_learner(
+        LearnerSpec("reptile", 4, 10.0, 3, 2.0, 0.05, network_shapes=shapes)
+    ).double()
+    assert isinstance(learner, GradientLearner)
+    Difference(encoder, learner, images)(episodes, 0)
+    support, query = images(episodes, 0)
+    truth = torch.cat([torch.arange(3), torch.arange(3).repeat_interleave(2)])
+    with torch.no_grad():
+        every = torch.cat([support[0], query[0]])
+        adapted = learner.adapt_network(encoder, every, truth, torch.arange(3))
+    for name, parameter in encoder.named_parameters():
+        stepped = parameter - parameter.grad  # one plain step at rate 1
+        torch.testing.assert_close(stepped, adapted[NETWORK + name])
+
+
+def test_scaled_and_shifted_filters_start_as_they_were_and_merge_into_plain_ones() -> None:
+    encoder = small_encoder()
+    batch = torch.rand(4, 1, 16, 16, dtype=torch.float64)
+    before, names = encoder(batch), list(encoder.state_dict())
+    weight = encoder.backbone.blocks[1][0].weight.detach().clone()
+    add_scale_and_shift(encoder)
+    torch.testing.assert_close(encoder(batch), before, rtol=0, atol=0)
+    trained = [name for name, one in encoder.named_parameters() if one.requires_grad]
+    assert all(name.endswith(("factor", "bias")) for name in trained) and trained
+    with torch.no_grad():
+        for name, one in encoder.named_parameters():
+            if name.endswith("factor"):
+                one.mul_(2)
+    changed = encoder(batch)
+    merge_scale_and_shift(encoder)
+    torch.testing.assert_close(encoder(batch), changed)
+    assert list(encoder.state_dict()) and set(encoder.state_dict()) == set(names)
+    torch.testing.assert_close(encoder.backbone.blocks[1][0].weight, 2 * weight)
+
+
+def test_a_frozen_backbone_is_handed_on_to_the_byte(tiny_project: Project) -> None:
+    params = tiny_project(metatrain={"learner": "projection", "views": 3, "steps": 6})
+    pretrain(params, untracked)
+    metatrain(params, untracked)
+    name = "encoder.safetensors"
+    assert sha256(METATRAINED / name) == sha256(PRETRAINED / name)
+    assert read_json(METATRAINED / "model.json", "metatrain")["learner"]["name"] == "projection"
+
+
+def test_a_frozen_backbone_embeds_every_image_once(
+    tiny_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = tiny_project(metatrain={"learner": "projection", "steps": 6, "alone": False})
+    pretrain(params, untracked)
+    seen = []
+    forward = Encoder.forward
+    monkeypatch.setattr(
+        Encoder, "forward", lambda self, images: seen.append(len(images)) or forward(self, images)
+    )
+    metatrain(params, untracked)
+    assert sum(seen) <= 48 + 48  # base, and the validation images that episodes use
+
+
+def test_meta_alone_starts_from_a_network_that_saw_nothing(tiny_project: Project) -> None:
+    params = tiny_project(metatrain={"steps": 0})
+    pretrain(params, untracked)
+    metatrain(params, untracked)
+    alone = read_encoder(METATRAINED / META_ALONE, "metatrain").state_dict()
+    transfer = read_encoder(PRETRAINED, "pretrain").state_dict()
+    weight = "backbone.blocks.0.0.weight"
+    assert not torch.equal(alone[weight], transfer[weight])
+    # Its BatchNorm knows the base images all the same.
+    assert alone["backbone.blocks.0.1.running_mean"].abs().max() > 0

@@ -1,0 +1,233 @@
+"""How one meta-batch gives a gradient: four ways, by what a learner moves.
+
+Each leaves its gradient in `.grad` of encoder and learner and returns the loss. They differ in what
+they can share: embeddings that never change are looked up, a network that stands still within an
+episode embeds all episodes of the meta-batch together, and a network that moves goes through them
+one by one, which on a processor is as fast as side by side, and exact with every normalisation.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tasks.artifacts.image_store import Part
+from tasks.backbones.encoder import Encoder, pixels
+from tasks.backbones.normalisation import normalising
+from tasks.episodes.augmentation import Augmentation
+from tasks.episodes.sampler import Episodes
+from tasks.learners.gradient import NETWORK, GradientLearner
+from tasks.learners.learner import Learner, as_learner, episode_logits
+from tasks.randomness import entropy, torch_generator
+
+
+class MetaGradient(Protocol):
+    """Gives the gradient of one meta-batch."""
+
+    def __call__(self, episodes: Episodes, number: int) -> float:
+        """Leave the gradient in `.grad` and return the mean loss of the queries.
+
+        Args:
+            episodes: the meta-batch.
+            number: of the step; names its random stream.
+        """
+        ...
+
+
+def meta_loss(
+    learner: Learner,
+    support: Float[Tensor, "episode way_shot dim"],
+    query: Float[Tensor, "episode way_queries dim"],
+    way: int,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the queries after adapting to the support of each episode.
+
+    Args:
+        learner: adapts to each episode.
+        support: embeddings, class by class.
+        query: embeddings of the same classes in the same order.
+        way: how many classes.
+    """
+    classes = torch.arange(way)
+    labels = classes.repeat_interleave(support.shape[1] // way).expand(len(support), -1)
+    scores = episode_logits(learner, support, labels, classes, query)
+    return F.cross_entropy(scores.flatten(0, 1), _truth(way, query.shape[1]).repeat(len(query)))
+
+
+def _truth(way: int, queries: int) -> Tensor:
+    return torch.arange(way).repeat_interleave(queries // way)
+
+
+@dataclass(frozen=True)
+class EpisodeImages:
+    """The images of episodes, each varied in its own way, support and queries alike.
+
+    Attributes:
+        part: the base classes.
+        augmentation: how far an image may stray.
+        seed: `seed` of `params.yaml`.
+    """
+
+    part: Part
+    augmentation: Augmentation
+    seed: int
+
+    def __call__(
+        self, episodes: Episodes, number: int
+    ) -> tuple[
+        Float[Tensor, "episode way_shot channels side side"],
+        Float[Tensor, "episode way_queries channels side side"],
+    ]:
+        """Support and query images, 0 (black) to 1 (white), class by class."""
+        generator = torch_generator(self.seed, "metatrain", "augmentation", number)
+        support, query = (
+            self._varied(torch.from_numpy(indices), generator)
+            for indices in (episodes.support, episodes.query)
+        )
+        return support, query
+
+    def _varied(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        flat = self.augmentation(pixels(self.part.images[indices.flatten().numpy()]), generator)
+        return flat.view(len(indices), -1, *flat.shape[1:])
+
+
+@dataclass(frozen=True)
+class FromEmbeddings:
+    """For a frozen encoder: every image was embedded once, and a step is a few matrix products.
+
+    Attributes:
+        learner: trained; what it leaves out at random depends on the step alone.
+        embeddings: of each view of each base image, `(view, image, dim)`.
+        seed: `seed` of `params.yaml`.
+    """
+
+    learner: nn.Module
+    embeddings: Float[Tensor, "view image dim"]
+    seed: int
+
+    def __call__(self, episodes: Episodes, number: int) -> float:
+        """See `MetaGradient`."""
+        generator = torch_generator(self.seed, "metatrain", "view", number)
+        support, query = (
+            self._looked_up(torch.from_numpy(indices).flatten(1), generator)
+            for indices in (episodes.support, episodes.query)
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(entropy(self.seed, "metatrain", "dropout", number) % 2**63)
+            self.learner.train()
+            loss = meta_loss(as_learner(self.learner), support, query, episodes.support.shape[1])
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def _looked_up(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        views = torch.randint(len(self.embeddings), images.shape, generator=generator)
+        return self.embeddings[views, images]
+
+
+@dataclass(frozen=True)
+class Together:
+    """For a network that stands still within an episode: all images pass it at once.
+
+    Its BatchNorm uses running statistics, so no image sees another.
+
+    Attributes:
+        encoder: trained, with the BatchNorm statistics that it came with.
+        learner: trained.
+        images: of the episodes.
+    """
+
+    encoder: Encoder
+    learner: nn.Module
+    images: EpisodeImages
+
+    def __call__(self, episodes: Episodes, number: int) -> float:
+        """See `MetaGradient`."""
+        support, query = self.images(episodes, number)
+        self.encoder.eval()
+        embeddings = self.encoder(torch.cat([support.flatten(0, 1), query.flatten(0, 1)]))
+        cut = support.shape[0] * support.shape[1]
+        loss = meta_loss(
+            as_learner(self.learner),
+            embeddings[:cut].view(*support.shape[:2], -1),
+            embeddings[cut:].view(*query.shape[:2], -1),
+            episodes.support.shape[1],
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """For a network that moves: each episode adapts a network of its own.
+
+    Attributes:
+        encoder: trained.
+        learner: trained; moves the network.
+        images: of the episodes.
+    """
+
+    encoder: Encoder
+    learner: GradientLearner
+    images: EpisodeImages
+
+    def __call__(self, episodes: Episodes, number: int) -> float:
+        """See `MetaGradient`."""
+        supports, queries = self.images(episodes, number)
+        way = episodes.support.shape[1]
+        classes, total = torch.arange(way), 0.0
+        for support, query in zip(supports, queries, strict=True):
+            with normalising(self.encoder, self.learner.normalisation):
+                adapted = self.learner.adapt_network(
+                    self.encoder, support, _truth(way, len(support)), classes
+                )
+                scores = self.learner.network_logits(self.encoder, adapted, query)
+                loss = F.cross_entropy(scores, _truth(way, len(query))) / len(supports)
+                loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        return total
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Reptile: the gradient is the way back from where the inner loop went, on average.
+
+    All images of an episode are its support; there are no queries. Only the network is moved; the
+    learned scale of the head stays.
+
+    Attributes:
+        encoder: trained.
+        learner: moves the network.
+        images: of the episodes.
+
+    Source: Nichol, Achiam and Schulman, On First-Order Meta-Learning Algorithms, 2018, algorithm 1
+    and section 5 (batched, with the difference given to an optimizer).
+    """
+
+    encoder: Encoder
+    learner: GradientLearner
+    images: EpisodeImages
+
+    def __call__(self, episodes: Episodes, number: int) -> float:
+        """See `MetaGradient`; the loss is that of all images after the last inner step."""
+        supports, queries = self.images(episodes, number)
+        way = episodes.support.shape[1]
+        classes, total = torch.arange(way), 0.0
+        for support, query in zip(supports, queries, strict=True):
+            images = torch.cat([support, query])
+            truth = torch.cat([_truth(way, len(support)), _truth(way, len(query))])
+            with torch.no_grad(), normalising(self.encoder, self.learner.normalisation):
+                adapted = self.learner.adapt_network(self.encoder, images, truth, classes)
+                scores = self.learner.network_logits(self.encoder, adapted, images)
+                total += float(F.cross_entropy(scores, truth)) / len(supports)
+            self._add(adapted, 1 / len(supports))
+        return total
+
+    @torch.no_grad()
+    def _add(self, adapted: dict[str, Tensor], share: float) -> None:
+        for name, parameter in self.encoder.named_parameters():
+            difference = share * (parameter - adapted[NETWORK + name])
+            before = parameter.grad
+            parameter.grad = difference if before is None else before + difference
