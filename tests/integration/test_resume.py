@@ -24,6 +24,7 @@ TIMEOUT_S = 120
 # What makes a stage long enough to be killed in it.
 LONGER: dict[str, dict[str, Any]] = {
     "pretrain": {"pretrain": {"epochs": 40}},
+    "metatrain": {"metatrain": {"steps": 400, "checkpoint_every_steps": 5}},
 }
 BEFORE = {"pretrain": [], "metatrain": ["pretrain"]}
 
@@ -71,7 +72,8 @@ def written(stage: str) -> set[tuple[str, int]]:
 
 
 def outputs(stage: str) -> dict[str, str]:
-    return {path.name: sha256(path) for path in sorted(Path("outputs", stage).iterdir())}
+    files = sorted(path for path in Path("outputs", stage).rglob("*") if path.is_file())
+    return {str(path): sha256(path) for path in files}
 
 
 @pytest.mark.parametrize("stage", list(LONGER))

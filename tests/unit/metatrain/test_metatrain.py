@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.artifacts.checkpoints import FOLDER
 from tasks.artifacts.files import read_json, sha256
 from tasks.artifacts.layout import META_ALONE, METATRAINED, PRETRAINED
 from tasks.backbones.build import EncoderSpec, build, read_encoder
@@ -24,6 +25,7 @@ from tasks.metatrain.meta_gradients import (
     OneByOne,
     Together,
 )
+from tasks.metatrain.outer_loop import OuterLoop
 from tasks.metatrain.stage import metatrain
 from tasks.params import Params
 from tasks.params.metatrain import Metatrain
@@ -226,3 +228,35 @@ def test_meta_alone_starts_from_a_network_that_saw_nothing(tiny_project: Project
     assert not torch.equal(alone[weight], transfer[weight])
     # Its BatchNorm knows the base images all the same.
     assert alone["backbone.blocks.0.1.running_mean"].abs().max() > 0
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("learner", ["anil", "projection", "mtl", "meta_sgd", "reptile"])
+def test_an_interrupted_meta_training_ends_with_the_bytes_of_one_that_ran_through(
+    tiny_project: Project, monkeypatch: pytest.MonkeyPatch, learner: str
+) -> None:
+    params = tiny_project(
+        metatrain={"learner": learner, "inner_steps": 2, "steps": 7, "averaging": 0.9}
+    )
+    pretrain(params, untracked)
+    metatrain(params, untracked)
+    through = hashes()
+    plain = OuterLoop.step
+    for stopped_at in (3, 5):
+
+        def step(loop: OuterLoop, drawn: Episodes, number: int, at: int = stopped_at) -> float:
+            if number == at:
+                raise StoppedError
+            return plain(loop, drawn, number)
+
+        monkeypatch.setattr(OuterLoop, "step", step)
+        with pytest.raises(StoppedError):
+            metatrain(params, untracked, "key")
+        assert hashes() == through  # what stood before still stands
+    monkeypatch.setattr(OuterLoop, "step", plain)
+    metatrain(params, untracked, "key")
+    assert hashes() == through
+    assert not list(FOLDER.rglob("*.pt"))
