@@ -1,12 +1,13 @@
 """Random changes of training images, whole batches at a time on tensors.
 
 One affine map and one smooth displacement field per image are sampled together, so an image is
-interpolated once; then strokes grow thicker or thinner, some images lose resolution, and light and
-dark may change places.
+interpolated once; then strokes grow thicker or thinner, some images lose resolution, light and dark
+may change places, and a photograph may be mirrored and seen in another light.
 """
 
 from dataclasses import dataclass
 from math import pi
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -30,6 +31,11 @@ class Augmentation:
         thickness_probability: share of images whose strokes are made thicker or thinner.
         blur_probability: share of images seen as if scanned at a lower resolution.
         polarity_probability: share of images whose light and dark change places.
+        flip_probability: share of images that are mirrored, left for right.
+        brightness: largest change of the light either way, share of one.
+        contrast: largest change of the contrast about the image's mean, share of one.
+        saturation: largest change of the distance from grey, share of one.
+        border: what lies beyond the edge of an image: `white` as paper, or its `reflection`.
     """
 
     rotation_deg: float
@@ -40,6 +46,11 @@ class Augmentation:
     thickness_probability: float
     blur_probability: float
     polarity_probability: float
+    flip_probability: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    border: Literal["white", "reflection"] = "white"
 
     def __call__(
         self,
@@ -49,8 +60,7 @@ class Augmentation:
         """Vary each image of a batch in its own way.
 
         Args:
-            images: `(batch, channels, side, side)`, 0 (black) to 1 (white). What is shifted in
-                from outside is white, as paper is.
+            images: `(batch, channels, side, side)`, 0 (black) to 1 (white).
             generator: source of the random numbers; the same state gives the same images.
 
         Returns:
@@ -61,10 +71,16 @@ class Augmentation:
             self._affine(len(ink), generator), list(ink.shape), align_corners=False
         )
         grid = grid + self._elastic(ink, generator)
-        ink = F.grid_sample(ink, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        if self.flip_probability:
+            mirrored = _uniform(generator, len(ink), 0.0, 1.0) < self.flip_probability
+            across = torch.where(mirrored, -1.0, 1.0)[:, None, None]
+            grid = torch.stack([grid[..., 0] * across, grid[..., 1]], dim=-1)
+        # No ink is white.
+        beyond = "zeros" if self.border == "white" else "reflection"
+        ink = F.grid_sample(ink, grid, mode="bilinear", padding_mode=beyond, align_corners=False)
         ink = self._blurred(self._thickness(ink, generator), generator)
         flipped = _uniform(generator, len(ink), 0.0, 1.0) < self.polarity_probability
-        return torch.where(flipped[:, None, None, None], ink, 1 - ink)
+        return self._light(torch.where(flipped[:, None, None, None], ink, 1 - ink), generator)
 
     def _affine(self, batch: int, generator: torch.Generator) -> Tensor:
         """Maps from output to input positions, `(batch, 2, 3)`, as `affine_grid` wants them."""
@@ -107,6 +123,18 @@ class Augmentation:
         blurred = ink.clone()
         blurred[chosen] = F.interpolate(coarse, size=(side, side), mode="bilinear")
         return blurred
+
+    def _light(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Another light, contrast and saturation for each image; values stay within 0..1."""
+        if not (self.brightness or self.contrast or self.saturation):
+            return images
+        light, contrast, saturation = (
+            (1 + _uniform(generator, len(images), -most, most))[:, None, None, None]
+            for most in (self.brightness, self.contrast, self.saturation)
+        )
+        images = torch.lerp(images.mean(dim=(1, 2, 3), keepdim=True), images * light, contrast)
+        images = torch.lerp(images.mean(dim=1, keepdim=True), images, saturation)
+        return images.clamp(0, 1)
 
 
 def _uniform(generator: torch.Generator, count: int, low: float, high: float) -> Tensor:

@@ -1,6 +1,6 @@
 """What sections `pretrain` and `metatrain` have in common."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,11 @@ class Augmentation(Section):
     thickness_probability: Share
     blur_probability: Share
     polarity_probability: Share
+    flip_probability: Share
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    border: Literal["white", "reflection"]
 
 
 class Plateau(Section):

@@ -33,6 +33,9 @@ def test_no_change_asked_for_is_no_change() -> None:
         {"thickness_probability": 1.0},
         {"blur_probability": 1.0},
         {"polarity_probability": 1.0},
+        {"flip_probability": 1.0},
+        {"brightness": 0.5},
+        {"contrast": 0.5},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -66,3 +69,32 @@ def test_thickness_both_thickens_and_thins() -> None:
     ink = (1 - apply(replace(NOTHING, thickness_probability=1.0), batch=60)).sum(dim=(1, 2, 3))
     before = (1 - images(1)).sum()
     assert ink.max() > before * 1.2 and ink.min() < before * 0.8
+
+
+def photographs(batch: int = 4) -> torch.Tensor:
+    return torch.rand(batch, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+
+
+def test_a_mirrored_image_is_the_image_read_from_the_right() -> None:
+    mirrored = replace(NOTHING, flip_probability=1.0)
+    changed = mirrored(photographs(), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(changed, photographs().flip(-1), atol=1e-5, rtol=0)
+
+
+def test_saturation_moves_colours_and_leaves_grey_alone() -> None:
+    vivid = replace(NOTHING, saturation=0.9)
+    grey = photographs()[:, :1].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(
+        vivid(grey, torch.Generator().manual_seed(0)), grey, atol=1e-5, rtol=0
+    )
+    changed = vivid(photographs(), torch.Generator().manual_seed(0))
+    assert (changed - photographs()).abs().max() > 0.05
+
+
+def test_beyond_a_photographs_edge_lies_its_reflection_and_no_white() -> None:
+    dark = torch.full((8, 3, 16, 16), 0.2)
+    shifted = replace(NOTHING, shift=0.5)
+    white = shifted(dark, torch.Generator().manual_seed(0))
+    reflected = replace(shifted, border="reflection")(dark, torch.Generator().manual_seed(0))
+    assert white.max() == 1
+    torch.testing.assert_close(reflected, dark, atol=1e-5, rtol=0)
