@@ -75,10 +75,10 @@ class Pretrain(Section):
         return self
 
     @model_validator(mode="after")
-    def _rates_are_found_for_a_backbone_that_learns(self) -> Self:
-        if self.policy == "frozen" and self.schedule == "cross_validation":
+    def _rates_listen_to_a_backbone_that_learns(self) -> Self:
+        if self.policy == "frozen" and self.schedule in ("plateau", "cross_validation"):
             raise ValueError(
-                "schedule: cross_validation scores rates by what the backbone learns, and under "
+                f"schedule: {self.schedule} listens to how well the backbone does, and under "
                 "policy: frozen it learns nothing; choose another of the two"
             )
         return self

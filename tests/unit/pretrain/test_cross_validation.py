@@ -221,9 +221,12 @@ def test_more_folds_than_classes_can_fill_are_refused(tiny_project: Project) -> 
     assert not PRETRAINED.exists()
 
 
-def test_a_backbone_that_learns_nothing_is_no_ground_for_rates(tiny_project: Project) -> None:
-    with pytest.raises(ParametersError, match="under policy: frozen it learns nothing"):
-        tiny_project(pretrain={**LISTENING, "policy": "frozen"})
+@pytest.mark.parametrize("schedule", ["plateau", "cross_validation"])
+def test_a_backbone_that_learns_nothing_is_not_listened_to(
+    tiny_project: Project, schedule: str
+) -> None:
+    with pytest.raises(ParametersError, match=f"{schedule} listens .* frozen it learns nothing"):
+        tiny_project(pretrain={**LISTENING, "schedule": schedule, "policy": "frozen"})
 
 
 def test_classes_that_can_serve_are_dealt_evenly() -> None:
