@@ -33,7 +33,6 @@ def test_no_change_asked_for_is_no_change() -> None:
         {"thickness_probability": 1.0},
         {"blur_probability": 1.0},
         {"polarity_probability": 1.0},
-        {"flip_probability": 1.0},
         {"brightness": 0.5},
         {"contrast": 0.5},
     ],
