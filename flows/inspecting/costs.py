@@ -152,17 +152,26 @@ def _pretrain(
     params: Params, sizes: Mapping[str, tuple[int, int]], timed: "Timed", start_s: float
 ) -> Cost:
     section = params.pretrain
-    steps = max(1, sizes["base"][1] // section.batch_size) * section.epochs
+    images = sizes["base"][1]
+    generations = 1 + section.distillation.generations
+    epochs = generations * section.epochs
+    steps = max(1, images // section.batch_size) * epochs
+    # Teachers look at what every generation but the first is shown.
+    taught = (steps - steps // generations) * section.batch_size
+    embedded, scorings = (images, 1) if section.policy == "frozen" else (taught, epochs)
     if section.schedule == "cross_validation":
         # Its scouts, see tasks.pretrain.cross_validation.
-        steps *= 1 + 3 * (section.cross_validation.folds - 1)
+        steps += 3 * (section.cross_validation.folds - 1) * (steps // generations)
     scored_s = _scoring_s(section.selection, sizes, timed.embed_image_s, timed.selection_episode_s)
     return Cost(
         "pretrain",
-        start_s + steps * timed.pretrain_step_s + section.epochs * scored_s,
+        start_s
+        + steps * timed.pretrain_step_s
+        + embedded * timed.embed_image_s
+        + scorings * scored_s,
         timed.peak_bytes,
         f"a batch of {section.batch_size} takes {_short(timed.pretrain_step_s)}; "
-        f"{steps:,} of them in {section.epochs:,} epochs",
+        f"{steps:,} of them in {epochs:,} epochs",
     )
 
 

@@ -151,13 +151,20 @@ def test_adam_decays_weights_otherwise_than_adamw(tiny_project: Project) -> None
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"mixing": "mixup"}, {"distillation": {"generations": 1, "weight": 0.5, "temperature": 4.0}}],
+    ("changes", "fault"),
+    [
+        ({"mixing": "mixup"}, "policy: frozen embeds every image once"),
+        (
+            {"distillation": {"generations": 1, "weight": 0.5, "temperature": 4.0}},
+            "policy: frozen embeds every image once",
+        ),
+        ({"schedule": "plateau"}, "schedule: plateau listens to validation episodes"),
+    ],
 )
-def test_frozen_refuses_what_needs_images_anew(
-    tiny_project: Project, changes: dict[str, Any]
+def test_frozen_refuses_what_needs_images_anew_or_scores_that_change(
+    tiny_project: Project, changes: dict[str, Any], fault: str
 ) -> None:
-    with pytest.raises(ParametersError, match="policy: frozen embeds every image once"):
+    with pytest.raises(ParametersError, match=fault):
         tiny_project(pretrain={"policy": "frozen", **changes})
 
 
