@@ -85,16 +85,9 @@ class Pretrain(Section):
 
     @model_validator(mode="after")
     def _frozen_embeds_once(self) -> Self:
-        if self.policy != "frozen":
-            return self
-        if self.mixing != "none" or self.distillation.generations:
+        if self.policy == "frozen" and (self.mixing != "none" or self.distillation.generations):
             raise ValueError(
                 "policy: frozen embeds every image once, as it is; it needs mixing: none and "
                 "distillation.generations: 0"
-            )
-        if self.schedule == "plateau":
-            raise ValueError(
-                "schedule: plateau listens to validation episodes, and under policy: frozen they "
-                "always say the same; choose another"
             )
         return self

@@ -151,20 +151,13 @@ def test_adam_decays_weights_otherwise_than_adamw(tiny_project: Project) -> None
 
 
 @pytest.mark.parametrize(
-    ("changes", "fault"),
-    [
-        ({"mixing": "mixup"}, "policy: frozen embeds every image once"),
-        (
-            {"distillation": {"generations": 1, "weight": 0.5, "temperature": 4.0}},
-            "policy: frozen embeds every image once",
-        ),
-        ({"schedule": "plateau"}, "schedule: plateau listens to validation episodes"),
-    ],
+    "changes",
+    [{"mixing": "mixup"}, {"distillation": {"generations": 1, "weight": 0.5, "temperature": 4.0}}],
 )
-def test_frozen_refuses_what_needs_images_anew_or_scores_that_change(
-    tiny_project: Project, changes: dict[str, Any], fault: str
+def test_frozen_refuses_what_needs_images_anew(
+    tiny_project: Project, changes: dict[str, Any]
 ) -> None:
-    with pytest.raises(ParametersError, match=fault):
+    with pytest.raises(ParametersError, match="policy: frozen embeds every image once"):
         tiny_project(pretrain={"policy": "frozen", **changes})
 
 
