@@ -86,12 +86,13 @@ def write_found(
     assignment = assign_splits(classes, splitting)
     for note in assignment.notes:
         logger.warning("%s", note)
+    split_of = _turned_for_training_alone(found, assignment.split_of)
     sizes: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
     for one in classes:
-        if one.name in assignment.split_of:
-            sizes[assignment.split_of[one.name]].append((one.group, one.images))
+        if one.name in split_of:
+            sizes[split_of[one.name]].append((one.group, one.images))
     check(sizes)
-    written = write_images(folder, found, assignment.split_of, spec, cache, track)
+    written = write_images(folder, found, split_of, spec, cache, track)
     rejected = [*found.rejected, *written.rejected]
     lost = found.lost + len(written.rejected)
     _check_share(rejected, lost, len(found.images) + found.lost, max_rejected_share)
@@ -155,6 +156,14 @@ def write_images(
         }
         written.entries[split] = writer.close(classes, doubles.dropped_of(split, split_of))
     return written
+
+
+def _turned_for_training_alone(found: Found, split_of: Mapping[str, str]) -> dict[str, str]:
+    """Leave classes that were made by turning others out of what measures."""
+    turned = {image.class_name for image in found.images if image.turned_deg}
+    return {
+        name: split for name, split in split_of.items() if split == "base" or name not in turned
+    }
 
 
 def _check_share(rejected: Sequence[Rejected], lost: int, total: int, allowed: float) -> None:

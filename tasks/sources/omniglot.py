@@ -79,7 +79,8 @@ def arrange(tree: Tree, entries: Iterable[Leaf | Refusal], *, rotated_classes: b
     Args:
         tree: holds one or both halves, below as many folders as it likes.
         entries: what its `walk` gives.
-        rotated_classes: every character turned by 90, 180 and 270 degrees makes three more.
+        rotated_classes: every character turned by 90, 180 and 270 degrees makes three more, of
+            which prepare keeps those that train.
 
     Raises:
         DataError: there are no drawings, or a half or an alphabet is there twice.

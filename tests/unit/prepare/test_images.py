@@ -103,6 +103,32 @@ def test_images_are_framed_and_split_by_class(project: Callable[..., Params]) ->
     assert np.array_equal(part.images[part.labels == label], np.stack(expected))
 
 
+def test_turned_characters_train_and_measure_nothing(
+    project: Callable[..., Params],
+) -> None:
+    params = project(
+        prepare={
+            "source": "omniglot",
+            "root": "omniglot",
+            "omniglot": {"rotated_classes": True},
+            "splits": {"by": "group", "base": ["A"], "validation": ["B"]},
+        }
+    )
+    for half, alphabets in (("background", "AB"), ("evaluation", "C")):
+        for alphabet in alphabets:
+            for character in range(6):
+                folder = Path("omniglot", f"images_{half}", alphabet, f"character{character:02d}")
+                folder.mkdir(parents=True)
+                for index in range(8):
+                    number = 1000 * ord(alphabet) + 10 * character + index
+                    picture(number).save(folder / f"{character:04d}_{index:02d}.png")
+    prepare(params, untracked)
+    counts = {
+        part: len(ImageStore(PREPARED).classes(part)) for part in ("base", "validation", "novel")
+    }
+    assert counts == {"base": 24, "validation": 6, "novel": 6}
+
+
 def test_a_second_run_decodes_nothing_and_gives_the_same_bytes(
     project: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
