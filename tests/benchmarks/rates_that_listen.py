@@ -51,6 +51,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "cosine, as much compute": {"schedule": "cosine", "epochs": EPOCHS * TRAININGS},
     "constant, as long a training": {"schedule": "constant", "epochs": EPOCHS},
     "one_cycle, as long a training": {"schedule": "one_cycle", "epochs": EPOCHS},
+    "cosine, as long, 3 times the rate": {"schedule": "cosine", "epochs": EPOCHS, "times": 3},
+    "cosine, as long, 9 times the rate": {"schedule": "cosine", "epochs": EPOCHS, "times": 9},
 }
 LISTENS, *OTHERS = ARMS
 
@@ -110,14 +112,17 @@ def _seed(seed: int, learning_rate: float) -> dict[str, dict[str, Any]]:
     found = {}
     for arm, changes in ARMS.items():
         started = time.monotonic()
-        pretrain(_params(seed, {**changes, "learning_rate": learning_rate}), untracked)
+        settings = {**changes, "learning_rate": learning_rate * changes.get("times", 1)}
+        settings.pop("times", None)
+        pretrain(_params(seed, settings), untracked)
         found[arm] = {
             "seconds": round(time.monotonic() - started, 1),
             "best_epoch": json.loads((PRETRAINED / "model.json").read_text())["best_epoch"],
             "rates": _chosen_rates(),
             "accuracy": _novel(),
         }
-        print(f"seed {seed}, {arm}: {found[arm]['seconds']} s, {_means(found[arm]['accuracy'])}")
+        told = ", ".join(f"{rate:.2g}" for rate in found[arm]["rates"])
+        print(f"seed {seed}, {arm}: {_means(found[arm]['accuracy'])} {told}", flush=True)
     return found
 
 
