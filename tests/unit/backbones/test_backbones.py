@@ -11,6 +11,7 @@ from tasks.backbones import efficientnet_lite0
 from tasks.backbones.build import EncoderSpec, build, describe, read_encoder
 from tasks.backbones.encoder import embed, pixels
 from tasks.backbones.resizing import resize
+from tasks.backbones.torchvision_network import TorchvisionNetwork
 from tasks.errors import DataError, ParametersError
 from tasks.params.networks import MINIMUM_PX, side_fault, torchvision_names, weights_fault
 
@@ -66,6 +67,24 @@ def test_embeddings_have_the_width_that_is_promised(name: str, side_px: int, wid
     # Tolerance: untrained networks may give embeddings of any size, some of thousands.
     tolerance = 1e-4 * float(found.abs().max())
     torch.testing.assert_close(encoder(images[:1]), found[:1], atol=tolerance, rtol=0)
+
+
+@pytest.mark.long
+@torch.no_grad()
+def test_every_classification_network_of_torchvision_embeds() -> None:
+    for name in torchvision_names():
+        # Built without memory, but for the RegNets, which compute their own shape: one small one.
+        regnet = name.startswith("regnet")
+        if regnet and name != "regnet_x_400mf":
+            continue
+        side_px = next(side for side in (32, 33, 63, 75, 224, 256) if takes(name, side))
+        with torch.device("cpu" if regnet else "meta"):
+            network = TorchvisionNetwork(name, side_px).eval()
+            assert network(torch.zeros(2, 1, side_px, side_px)).shape == (2, network.width), name
+
+
+def takes(name: str, side_px: int) -> bool:
+    return not side_fault(name, "none", side_px)
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "mobilenet_v3_small"])

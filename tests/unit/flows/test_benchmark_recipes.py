@@ -10,7 +10,8 @@ from tasks.params_file import read_sections
 from tasks.sources.torchvision_parts import facts
 from tests.conftest import ROOT
 
-RECIPES = ("cifar-fs", "fake", "fc100", "mini-imagenet", "omniglot")
+WITHOUT_ROOT = ("fake", "tutorial", "tutorial-resnet18")
+RECIPES = ("cifar-fs", "fc100", "mini-imagenet", "omniglot", *WITHOUT_ROOT)
 SUPERCLASSES = facts()["groups"]["CIFAR100"]
 
 
@@ -21,7 +22,7 @@ def split_lists(recipe: str) -> list[list[str]]:
 
 def params_of(recipe: str) -> Params:
     layers = [recipe_layer(find_recipe(recipe, Path()))]
-    if recipe != "fake":
+    if recipe not in WITHOUT_ROOT:
         layers.append(Layer("--set", {"prepare": {"root": "/images"}}))
     sections: dict[str, Any] = overridden(read_sections(ROOT / "params.yaml"), layers)
     return Params.model_validate(sections)
@@ -65,3 +66,15 @@ def test_omniglot_takes_its_novel_classes_from_the_evaluation_half_alone() -> No
     assert [one.name for one in params.evaluate.protocols if one.within_group] == [
         "novel 20-way 1-shot within a group"
     ]
+
+
+def test_the_tutorials_lower_the_rate_every_ten_batches_and_transfer_keeps_the_backbone() -> None:
+    for name, backbone, policy in (
+        ("tutorial", "simple_net", "full"),
+        ("tutorial-resnet18", "resnet18", "frozen"),
+    ):
+        section = params_of(name).pretrain
+        assert (section.backbone, section.policy, section.optimizer) == (backbone, policy, "adam")
+        assert (section.exponential_decay, section.exponential_every_batches) == (0.9, 10)
+    assert params_of("tutorial").pretrain.epochs == 5
+    assert params_of("tutorial-resnet18").pretrain.weights == "imagenet"
