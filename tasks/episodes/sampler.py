@@ -40,7 +40,7 @@ class Episodes:
         -1 for an image that is not there: a label of no class, which every learner ignores.
         """
         episodes, way, shot = self.support.shape
-        labels = np.broadcast_to(np.arange(way)[:, None], (episodes, way, shot))
+        labels = np.tile(np.arange(way)[:, None], (episodes, 1, shot))
         if self.present is not None:
             labels = np.where(self.present, labels, -1)
         return labels.reshape(episodes, way * shot)

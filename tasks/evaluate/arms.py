@@ -1,18 +1,29 @@
 """The models that are compared, each with the learner that adapts it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tasks.artifacts.model_store import read_description
+from tasks.artifacts.image_store import Part
+from tasks.artifacts.layout import META_ALONE
+from tasks.artifacts.model_store import DESCRIPTION, read_description
 from tasks.backbones.build import EncoderSpec, build, read_encoder
-from tasks.backbones.encoder import Encoder
-from tasks.learners.learner import LearnerSpec, build_learner, read_learner
+from tasks.backbones.encoder import Encoder, embed
+from tasks.learners.learner import build_learner, read_learner
+from tasks.learners.spec import LearnerSpec
 from tasks.randomness import entropy
 
-TITLES = {"random": "random start", "transfer": "transfer alone", "meta": "transfer + meta"}
+TITLES = {
+    "random": "random start",
+    "alone": "meta alone",
+    "transfer": "transfer alone",
+    "tuned": "transfer at its best",
+    "meta": "transfer + meta",
+}
 
 
 @dataclass(frozen=True)
@@ -23,21 +34,44 @@ class Arm:
         encoder: embeds images, by the running statistics of its BatchNorm: no image of an episode
             tells about another.
         learner: adapts to the support; the module is a `Learner`.
+        spec: of the learner.
     """
 
     encoder: Encoder
     learner: nn.Module
+    spec: LearnerSpec
+
+
+class Embedded:
+    """Embeddings of every image of a part by the encoder of an arm, made when first asked for.
+
+    Args:
+        arms: by name.
+        parts: by name.
+    """
+
+    def __init__(self, arms: Mapping[str, Arm], parts: Mapping[str, Part]) -> None:
+        self.parts = parts
+        self._arms = arms
+        self._made: dict[tuple[str, str], Tensor] = {}
+
+    def of(self, arm: str, part: str) -> Tensor:
+        """Embeddings `(image, dim)`."""
+        if (arm, part) not in self._made:
+            self._made[arm, part] = embed(self._arms[arm].encoder, self.parts[part].images)
+        return self._made[arm, part]
 
 
 def arms(pretrained: Path, metatrained: Path, seed: int) -> dict[str, Arm]:
-    """The arms by name, in the order of `TITLES`.
+    """The arms by name, in the order of `TITLES`; `tuned` is made from `transfer` elsewhere.
 
     All of them adapt by the same kind of learner. Random start and transfer alone have it as it is
     before meta-training, so that what meta is ahead of transfer is what meta-training added.
 
     Args:
         pretrained: what stage pretrain wrote.
-        metatrained: what stage metatrain wrote.
+        metatrained: what stage metatrain wrote; in its folder `alone`, where there is one, the
+            same from random weights.
         seed: `seed` of `params.yaml`; gives the random start.
 
     Raises:
@@ -47,9 +81,45 @@ def arms(pretrained: Path, metatrained: Path, seed: int) -> dict[str, Arm]:
     with torch.random.fork_rng():
         torch.manual_seed(entropy(seed, "evaluate", "random start") % 2**63)
         untrained = build(spec)
-    unlearned = build_learner(LearnerSpec(**read_description(metatrained, "metatrain")["learner"]))
-    return {
-        "random": Arm(untrained, unlearned),
-        "transfer": Arm(read_encoder(pretrained, "pretrain"), unlearned),
-        "meta": Arm(read_encoder(metatrained, "metatrain"), read_learner(metatrained, "metatrain")),
+    learner = learner_spec(read_description(metatrained, "metatrain"))
+    with torch.random.fork_rng():
+        torch.manual_seed(entropy(seed, "evaluate", "unlearned") % 2**63)
+        unlearned = build_learner(learner).eval()
+    found = {
+        "random": Arm(untrained, unlearned, learner),
+        "transfer": Arm(read_encoder(pretrained, "pretrain"), unlearned, learner),
+        "meta": _trained(metatrained),
     }
+    if (metatrained / META_ALONE / DESCRIPTION).is_file():
+        found["alone"] = _trained(metatrained / META_ALONE)
+    return {name: found[name] for name in TITLES if name in found}
+
+
+def learner_spec(description: Mapping[str, Any]) -> LearnerSpec:
+    """The learner that `model.json` of stage metatrain describes."""
+    return LearnerSpec(**description["learner"])
+
+
+def _trained(folder: Path) -> Arm:
+    return Arm(
+        read_encoder(folder, "metatrain"),
+        read_learner(folder, "metatrain"),
+        learner_spec(read_description(folder, "metatrain")),
+    )
+
+
+def start_of(arm: Arm) -> nn.Module:
+    """The arm's learner before its first gradient step; the module is a `Learner`.
+
+    Learners that solve their head or average for it have no such step, and are what they are.
+    """
+    before = build_learner(replace(arm.spec, inner_steps=0))
+    kept = before.state_dict()
+    learned = arm.learner.state_dict()
+    fitting = {
+        name: learned[name]
+        for name, value in kept.items()
+        if name in learned and learned[name].shape == value.shape
+    }
+    before.load_state_dict(kept | fitting)
+    return before.eval()

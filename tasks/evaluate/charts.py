@@ -1,97 +1,92 @@
-"""Pictures of the report, as PNG bytes that are the same for the same numbers."""
+"""Charts of what was measured; bars of error are 95 % intervals everywhere."""
 
-from collections.abc import Mapping, Sequence
-from io import BytesIO
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from tasks.evaluate.arms import TITLES
-from tasks.evaluate.measuring import Measured
-from tasks.evaluate.statistics import estimate, paired_difference
+from tasks.evaluate.drawing import INK, LINE, MARKERS, chart, colour, legend_below
+from tasks.evaluate.measured import COMPARISONS, Measured
 
-COLOURS = {"random": "#9a9a9a", "transfer": "#3b78b0", "meta": "#d9822b"}
-_DPI = 110
-
-
-def accuracy_bars(results: Sequence[Measured]) -> bytes:
-    """Accuracy of each arm on each protocol, with 95 % intervals."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    axes = figure.add_subplot()
-    width = 0.8 / len(TITLES)
-    positions = np.arange(len(results))
-    for index, (arm, title) in enumerate(TITLES.items()):
-        estimates = [estimate(result.accuracy[arm]) for result in results]
-        heights = [100 * one.mean for one in estimates]
-        bars = axes.bar(
-            positions + (index - 1) * width,
-            heights,
-            width,
-            yerr=[100 * one.interval95 for one in estimates],
-            capsize=2,
-            color=COLOURS[arm],
-            label=title,
-        )
-        axes.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=7, padding=1)
-    axes.set_xticks(positions, [one.title.replace(" ", "\n", 1) for one in results], fontsize=8)
-    axes.set_ylabel("accuracy, %")
-    axes.set_ylim(0, 112)
-    axes.legend(ncols=len(TITLES), loc="upper center", frameon=False, fontsize=8)
-    return _png(figure)
+_GAINS = ("meta_over_transfer", "meta_over_tuned", "meta_over_alone")
 
 
-def gain_intervals(results: Sequence[Measured]) -> bytes:
-    """What meta-training adds to transfer alone, paired by episode, with 95 % intervals."""
-    figure = Figure(figsize=(9, 0.5 + 0.4 * len(results)), layout="constrained")
-    axes = figure.add_subplot()
-    gains = [paired_difference(one.accuracy["meta"], one.accuracy["transfer"]) for one in results]
-    rows = np.arange(len(results))[::-1]
-    axes.errorbar(
-        [100 * gain.mean for gain in gains],
-        rows,
-        xerr=[100 * gain.interval95 for gain in gains],
-        fmt="o",
-        color=COLOURS["meta"],
-        capsize=3,
-    )
-    axes.axvline(0, color="#444444", linewidth=0.8)
-    axes.set_yticks(rows, [one.title for one in results])
-    axes.set_ylim(-0.6, len(results) - 0.4)
-    axes.set_xlabel("transfer + meta minus transfer alone, percentage points")
-    return _png(figure)
+def accuracy_dots(results: Sequence[Measured]) -> str:
+    """Accuracy of each arm on each protocol: a row a protocol."""
+    arms = [arm for arm in TITLES if any(arm in one.answers for one in results)]
+    with chart(0.9 + 0.55 * len(results)) as (drawn, figure, axes):
+        rows = np.arange(len(results))[::-1]
+        for index, arm in enumerate(arms):
+            told = [
+                (row, one.estimates()[arm])
+                for row, one in zip(rows, results, strict=True)
+                if arm in one.answers
+            ]
+            offset = 0.13 * ((len(arms) - 1) / 2 - index)
+            axes.errorbar(
+                [100 * one.mean for _, one in told],
+                [row + offset for row, _ in told],
+                xerr=[100 * one.interval95 for _, one in told],
+                fmt=MARKERS[arm],
+                markersize=4,
+                color=colour(arm),
+                label=TITLES[arm],
+            )
+        axes.set_yticks(rows, [one.title.replace(" ", "\n", 1) for one in results])
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        axes.set_xlabel("accuracy, %")
+        legend_below(figure, axes)
+    return drawn.svg
 
 
-def learning_curve(history: Sequence[Mapping[str, str]], unit: str, kept_at: int) -> bytes:
-    """Loss and validation accuracy along a training; the state that was kept is marked.
+def gain_intervals(results: Sequence[Measured]) -> str:
+    """What transfer + meta is ahead of others, paired by episode."""
+    with chart(0.9 + 0.5 * len(results)) as (drawn, figure, axes):
+        rows = np.arange(len(results))[::-1]
+        for index, name in enumerate(_GAINS):
+            told = [
+                (row, one.gains()[name])
+                for row, one in zip(rows, results, strict=True)
+                if name in one.gains()
+            ]
+            if not told:
+                continue
+            other = COMPARISONS[name][1]
+            axes.errorbar(
+                [100 * gain.mean for _, gain in told],
+                [row + 0.2 * (1 - index) for row, _ in told],
+                xerr=[100 * gain.interval95 for _, gain in told],
+                fmt=MARKERS[other],
+                markersize=4,
+                capsize=2,
+                color=colour(other),
+                label=f"minus {TITLES[other]}",
+            )
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_yticks(rows, [one.title.replace(" ", "\n", 1) for one in results])
+        axes.set_ylim(-0.6, len(results) - 0.4)
+        axes.set_xlabel("transfer + meta ahead, percentage points")
+        legend_below(figure, axes)
+    return drawn.svg
 
-    Args:
-        history: rows of a stage's `history.csv`.
-        unit: `epoch` or `step`, the column that counts.
-        kept_at: where the state lies that the stage kept.
-    """
-    figure = Figure(figsize=(4.4, 3.0), layout="constrained")
-    loss_axes = figure.add_subplot()
-    accuracy_axes = loss_axes.twinx()
-    at = [int(row[unit]) for row in history]
-    told = [
-        (where, float(row["loss"])) for where, row in zip(at, history, strict=True) if row["loss"]
-    ]
-    _line(loss_axes, [w for w, _ in told], [loss for _, loss in told], "#777777", "training loss")
-    percent = [100 * float(row["validation_accuracy"]) for row in history]
-    _line(accuracy_axes, at, percent, COLOURS["transfer"], "validation episodes, %")
-    accuracy_axes.axvline(kept_at, color=COLOURS["meta"], linewidth=1, linestyle="--")
-    loss_axes.set_xlabel(f"{unit} (dashed: the one that was kept)")
-    return _png(figure)
 
-
-def _line(axes: Axes, x: Sequence[int], y: Sequence[float], colour: str, label: str) -> None:
-    axes.plot(x, y, color=colour, marker="o", markersize=3, linewidth=1.5)
-    axes.set_ylabel(label, color=colour)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    # Without matplotlib's version in it, equal pictures are equal bytes.
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+def reliability(measured: Measured) -> str:
+    """Share of right answers against the confidence that they were given with."""
+    with chart(3.4) as (drawn, figure, axes):
+        axes.plot([0, 100], [0, 100], color=LINE, linewidth=1, linestyle="--")
+        for arm, told in measured.calibration.items():
+            axes.plot(
+                100 * told.confidence,
+                100 * told.accuracy,
+                marker=MARKERS[arm],
+                markersize=4,
+                linewidth=1.2,
+                color=colour(arm),
+                label=TITLES[arm],
+            )
+        axes.set_xlabel("confidence, %")
+        axes.set_ylabel("right answers, %")
+        axes.grid()
+        legend_below(figure, axes)
+    return drawn.svg

@@ -1,17 +1,16 @@
 """An episode as people look at it: support beside queries, right and wrong answers told apart."""
 
-from base64 import b64encode
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from tasks.artifacts.image_store import Part
-from tasks.evaluate.measuring import Measured
+from tasks.evaluate.measured import Measured
+from tasks.evaluate.tiles import data_uri
 
 SHOWN_QUERIES = 10
+SHOWN_CLASSES = 10
+SHOWN_SUPPORT = 5
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class EpisodeSheet:
 
     Attributes:
         title: the protocol, and which of its episodes this is.
-        rows: pictures as data URIs, names as plain text.
+        rows: pictures as data URIs, names as plain text; of many classes the first ones.
     """
 
     title: str
@@ -53,25 +52,32 @@ def episode_sheet(measured: Measured, part: Part, number: int) -> EpisodeSheet:
         part: the images that its episodes were drawn from.
         number: which episode.
     """
+    episodes = measured.episodes
+    present = np.ones_like(episodes.support[number], dtype=bool)
+    if episodes.present is not None:
+        present = episodes.present[number]
     names = [part.classes[label].name for label in measured.episodes.classes[number]]
     query = measured.episodes.query[number]
     answers = {
-        arm: guesses[number].reshape(query.shape) for arm, guesses in measured.predicted.items()
+        arm: told.predicted[number].reshape(query.shape) for arm, told in measured.answers.items()
     }
     rows = [
         ShownClass(
             name,
-            [_data_uri(part.images[index]) for index in measured.episodes.support[number, row]],
+            [
+                data_uri(part.images[index])
+                for index in episodes.support[number, row][present[row]][:SHOWN_SUPPORT]
+            ],
             [
                 ShownQuery(
-                    _data_uri(part.images[query[row, column]]),
+                    data_uri(part.images[query[row, column]]),
                     {arm: names[guess[row, column]] for arm, guess in answers.items()},
                     {arm: bool(guess[row, column] == row) for arm, guess in answers.items()},
                 )
                 for column in range(min(SHOWN_QUERIES, query.shape[1]))
             ],
         )
-        for row, name in enumerate(names)
+        for row, name in enumerate(names[:SHOWN_CLASSES])
     ]
     title = f"{measured.title}, episode {number}"
     return EpisodeSheet(title, rows)
@@ -80,10 +86,3 @@ def episode_sheet(measured: Measured, part: Part, number: int) -> EpisodeSheet:
 def hardest_of_first(measured: Measured, arm: str, among: int = 50) -> int:
     """The episode with the lowest accuracy among the first ones: mistakes teach more."""
     return int(np.argmin(measured.accuracy[arm][:among]))
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    squeezed = np.ascontiguousarray(image[..., 0] if image.shape[-1] == 1 else image)
-    buffer = BytesIO()
-    Image.fromarray(squeezed).save(buffer, format="PNG")
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii")

@@ -1,110 +1,31 @@
-"""Accuracy of every arm on the same episodes of every protocol."""
+"""Answers of every arm to the same episodes of every protocol."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.artifacts.image_store import Part
-from tasks.backbones.encoder import embed
-from tasks.episodes.sampler import Episodes, Pool
-from tasks.evaluate.arms import Arm
-from tasks.evaluate.statistics import estimate, paired_difference
+from tasks.episodes.sampler import Episodes, Pool, imbalanced
+from tasks.evaluate.arms import TITLES, Arm, Embedded
+from tasks.evaluate.fitting import Size
+from tasks.evaluate.measured import Answers, Measured
+from tasks.evaluate.tuning import Tuner
 from tasks.learners.learner import as_learner
-from tasks.learners.scoring import episode_scores
-from tasks.progress import Track
+from tasks.learners.scoring import model_scores
+from tasks.params.evaluate import Protocol
+from tasks.progress import Track, untracked
 
-COMPARISONS = {
-    "meta_over_transfer": ("meta", "transfer"),
-    "transfer_over_random": ("transfer", "random"),
-}
-
-
-class EpisodeKind(Protocol):
-    """A kind of episode, as `params.yaml` describes it."""
-
-    @property
-    def domain(self) -> str: ...  # noqa: D102
-
-    @property
-    def way(self) -> int: ...  # noqa: D102
-
-    @property
-    def shot(self) -> int: ...  # noqa: D102
-
-    @property
-    def within_group(self) -> bool: ...  # noqa: D102
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What came of one protocol.
-
-    Attributes:
-        domain: where the classes came from.
-        way: classes in an episode.
-        shot: support images of a class.
-        within_group: whether all classes of an episode come from one group.
-        title: how tables call the protocol.
-        episodes: the episodes, the same for every arm.
-        predicted: arm -> predicted position of the class `(episode, query)`.
-        accuracy: arm -> share of right answers `(episode,)`, 0..1.
-    """
-
-    domain: str
-    way: int
-    shot: int
-    within_group: bool
-    title: str
-    episodes: Episodes
-    predicted: Mapping[str, NDArray[np.int64]]
-    accuracy: Mapping[str, NDArray[np.float64]]
-
-    @property
-    def key(self) -> str:
-        """Name in files, for example `novel_5way_1shot`."""
-        within = "_within_group" if self.within_group else ""
-        return f"{self.domain}_{self.way}way_{self.shot}shot{within}"
-
-    def summary(self) -> dict[str, Any]:
-        """Means, 95 % half-widths and paired differences, as `metrics.json` holds them."""
-        estimates = {arm: estimate(values) for arm, values in self.accuracy.items()}
-        gains = {
-            name: asdict(paired_difference(self.accuracy[ours], self.accuracy[theirs]))
-            for name, (ours, theirs) in COMPARISONS.items()
-        }
-        return {
-            "domain": self.domain,
-            "way": self.way,
-            "shot": self.shot,
-            "within_group": self.within_group,
-            "accuracy": {arm: one.mean for arm, one in estimates.items()},
-            "interval95": {arm: one.interval95 for arm, one in estimates.items()},
-            "gain": gains,
-        }
-
-
-def embed_all(
-    arms: Mapping[str, Arm], parts: Mapping[str, Part], track: Track
-) -> dict[tuple[str, str], Tensor]:
-    """Embed every image of every part once for each arm: `(arm, part) -> (image, dim)`."""
-    pairs = [(arm, part) for arm in arms for part in parts]
-    return {
-        (arm, part): embed(arms[arm].encoder, parts[part].images)
-        for arm, part in track(pairs, "embedding", len(pairs))
-    }
+_CHUNK_SCORES = 10_000_000  # bounds the memory of scores that are held at a time, 40 MB
 
 
 def measure(
-    kinds: Sequence[EpisodeKind],
+    kinds: Sequence[Protocol],
     arms: Mapping[str, Arm],
-    parts: Mapping[str, Part],
+    embedded: Embedded,
+    tuner: Tuner | None,
     track: Track,
     *,
     episodes: int,
@@ -116,7 +37,8 @@ def measure(
     Args:
         kinds: the protocols.
         arms: what is compared.
-        parts: domain -> its images.
+        embedded: embeddings of the parts that they name.
+        tuner: makes the arm `tuned` from `transfer`; None leaves it out.
         track: shows progress.
         episodes: of each protocol.
         queries: images of a class in an episode.
@@ -125,41 +47,92 @@ def measure(
     Raises:
         DataError: a domain has too few classes, or too few images in them.
     """
-    embeddings = embed_all(arms, parts, track)
     results = []
     for kind in track(kinds, "episodes", len(kinds)):
-        part = parts[kind.domain]
-        drawn = Pool(part.labels).draw(
-            0,
-            episodes,
-            way=kind.way,
-            shot=kind.shot,
-            queries=queries,
-            seed=seed,
-            purpose=f"evaluate {kind.domain}",
-            groups=_groups(part) if kind.within_group else None,
-        )
-        truth = np.repeat(np.arange(kind.way), queries)
-        predicted = {
-            name: episode_scores(as_learner(arm.learner), embeddings[name, kind.domain], drawn)
-            .argmax(dim=-1)
-            .numpy()
-            for name, arm in arms.items()
-        }
-        accuracy = {name: (guess == truth).mean(axis=1) for name, guess in predicted.items()}
-        results.append(
-            Measured(
-                kind.domain,
-                kind.way,
-                kind.shot,
-                kind.within_group,
-                kind.name,
-                drawn,
-                predicted,
-                accuracy,
-            )
-        )
+        part = embedded.parts[kind.domain]
+        drawn = draw(kind, part, episodes, queries=queries, seed=seed)
+        # What is tuned is tuned to the way of the episodes, once it is known.
+        size = Size(drawn.classes.shape[1], kind.shot, queries)
+        choice = tuner.choose(size, kind.imbalanced) if tuner else None
+        told = {}
+        for name in TITLES:
+            if name in arms:
+                found = arms[name], embedded.of(name, kind.domain)
+            elif name == "tuned" and choice:
+                transfer = arms["transfer"].encoder
+                found = (
+                    Arm(transfer, choice.learner, choice.candidate.spec),
+                    embedded.of("transfer", kind.domain),
+                )
+            else:
+                continue
+            told[name] = answers(*found, part.images, drawn, track)
+        results.append(Measured(kind, drawn, told, choice.summary() if choice else None))
     return results
+
+
+def draw(kind: Protocol, part: Part, episodes: int, *, queries: int, seed: int) -> Episodes:
+    """The episodes of a protocol.
+
+    Args:
+        kind: the protocol.
+        part: the images that they are drawn from.
+        episodes: how many.
+        queries: images of a class in an episode.
+        seed: `seed` of `params.yaml`.
+
+    Raises:
+        DataError: the part has too few classes, or too few images in them.
+    """
+    pool = Pool(part.labels)
+    purpose = f"evaluate {kind.domain}"
+    drawn = pool.draw(
+        0,
+        episodes,
+        way=kind.way if isinstance(kind.way, int) else max(2, pool.able(kind.shot + queries)),
+        shot=kind.shot,
+        queries=queries,
+        seed=seed,
+        purpose=purpose,
+        groups=_groups(part) if kind.within_group else None,
+    )
+    return imbalanced(drawn, 0, seed=seed, purpose=purpose) if kind.imbalanced else drawn
+
+
+def answers(
+    arm: Arm,
+    embeddings: Tensor,
+    images: NDArray[np.uint8],
+    episodes: Episodes,
+    track: Track = untracked,
+) -> Answers:
+    """What an arm says about all queries, some episodes at a time: all classes make many scores.
+
+    Args:
+        arm: answers.
+        embeddings: by its encoder, of the same images.
+        images: that the episodes name.
+        episodes: which images.
+        track: shows the progress of arms that adapt their network.
+    """
+    count, way, queries = episodes.query.shape
+    moves = as_learner(arm.learner).moves_network
+    chunk = max(1, _CHUNK_SCORES // (way * way * queries))
+    predicted, confidence = [], []
+    for at in range(0, count, chunk):
+        scores = model_scores(
+            arm.encoder,
+            arm.learner,
+            images,
+            embeddings,
+            episodes.between(at, at + chunk),
+            track if moves else untracked,
+        )
+        guess = scores.argmax(dim=-1)
+        sure = torch.gather(scores.softmax(dim=-1), -1, guess[..., None])
+        predicted.append(guess.numpy())
+        confidence.append(sure[..., 0].numpy())
+    return Answers(np.concatenate(predicted), np.concatenate(confidence))
 
 
 def _groups(part: Part) -> NDArray[np.int64]:

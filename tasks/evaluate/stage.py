@@ -1,9 +1,7 @@
 """What stage evaluate does: models and novel classes -> figures, plots and a report."""
 
-import csv
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks import optimisation
@@ -11,152 +9,159 @@ from tasks.artifacts.files import complete_folder, write_csv, write_json
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import EVALUATED, METATRAINED, METRICS, PREPARED, PRETRAINED, REPORT
 from tasks.artifacts.model_store import read_description
-from tasks.errors import DataError
-from tasks.evaluate.arms import TITLES, arms
-from tasks.evaluate.charts import accuracy_bars, gain_intervals, learning_curve
-from tasks.evaluate.episode_sheet import episode_sheet, hardest_of_first
-from tasks.evaluate.measuring import Measured, measure
-from tasks.evaluate.report import Picture, Training, render_report
+from tasks.evaluate import tables
+from tasks.evaluate.adaptation_curve import AdaptationCurve, adaptation_curve
+from tasks.evaluate.arms import TITLES, Arm, Embedded, arms
+from tasks.evaluate.heads import centre_of, with_adaptation
+from tasks.evaluate.leakage import leakage, weights_of
+from tasks.evaluate.measured import Measured
+from tasks.evaluate.measuring import measure
+from tasks.evaluate.notices import normalisation, notices
+from tasks.evaluate.pictures import episodes_to_look_at, pairs_to_look_at, pictures
+from tasks.evaluate.report import headline, render_report
+from tasks.evaluate.seconds import time_curves
+from tasks.evaluate.shots_curve import Shots, shots_curve
+from tasks.evaluate.trainings import trainings
+from tasks.evaluate.tuning import Tuner, candidates
+from tasks.learners.spec import LearnerSpec
 from tasks.params import Params
+from tasks.params.evaluate import Evaluate
 from tasks.progress import Track
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate(params: Params, track: Track) -> None:
-    """Measure all arms on all protocols, and write what people and machines read.
+    """Measure all arms on all protocols and curves, and write what people and machines read.
 
     Raises:
         DataError: the image store or a model is missing or damaged.
-        ParametersError: the episodes asked for cannot be drawn from the classes there are.
+        ParametersError: the episodes asked for cannot be drawn from the classes there are, or the
+            model normalises in a way that is not allowed.
     """
-    section = params.evaluate
+    section, seed = params.evaluate, params.seed
     optimisation.deterministic()
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
-    parts = {kind.domain: store.read(kind.domain) for kind in section.protocols}
+    trained = arms(PRETRAINED, METATRAINED, seed)
+    normalised = normalisation(trained, section.adaptation, section.transductive)
+    parts = {name: store.read(name) for name in _parts(section)}
+    embedded = Embedded(trained, parts)
+    centre = centre_of(parts["base"], seed)
+    meta = trained["meta"].spec
+    head = LearnerSpec(section.adaptation, meta.dim, meta.initial_temperature)
+    compared = with_adaptation(trained, section.adaptation, centre, _fine_tuned(head, section))
+    tuner = Tuner(
+        trained["transfer"].encoder,
+        parts["validation"],
+        embedded.of("transfer", "validation"),
+        candidates(
+            trained["transfer"].encoder.width, meta.initial_temperature, section.fine_tuning
+        ),
+        centre,
+        section.fine_tuning.episodes,
+        seed,
+    )
     results = measure(
         section.protocols,
-        arms(PRETRAINED, METATRAINED, params.seed),
-        parts,
+        compared,
+        embedded,
+        tuner,
         track,
         episodes=section.episodes,
         queries=section.queries,
-        seed=params.seed,
+        seed=seed,
     )
+    curves = _curves(section, trained, embedded, track, seed)
+    shots = _shots(section, compared, embedded, track, seed)
     metrics = {
         "format": 1,
         "episodes": section.episodes,
         "queries": section.queries,
+        "adaptation": section.adaptation,
+        "normalisation": normalised,
+        "leakage": leakage(parts, weights_of(read_description(PRETRAINED, "pretrain"))),
         "results": {result.key: result.summary() for result in results},
+        "adaptation_curves": {curve.key: curve.summary() for curve in curves},
+        "shots_curves": {one.key: one.summary() for one in shots},
     }
-    for result in results:
-        logger.info("%s", _line(result))
+    _log(results, metrics)
+    seconds = time_curves(curves, trained, parts, seed)
     report = render_report(
         metrics=metrics,
         data=store.manifest,
-        pictures=_pictures(results),
-        trainings=_trainings(),
-        sheets=[
-            episode_sheet(result, parts[result.domain], hardest_of_first(result, "meta"))
-            for result in _to_look_at(results)
-        ],
+        notices=notices(metrics),
+        pictures=pictures(results, curves, seconds, shots),
+        trainings=trainings(PRETRAINED, METATRAINED),
+        pairs=pairs_to_look_at(results, parts),
+        sheets=episodes_to_look_at(results, parts),
     )
     with complete_folder(EVALUATED) as folder:
         write_json(folder / METRICS.name, metrics)
-        write_csv(folder / "accuracy.csv", _rows(metrics), ["measured", "accuracy", "interval95"])
+        for name, rows, columns in (
+            ("accuracy", tables.accuracy_rows(metrics), tables.ACCURACY),
+            ("curves", tables.curve_rows(metrics), tables.CURVES),
+            ("adaptation_curve", tables.adaptation_rows(metrics), tables.ADAPTATION),
+            ("shots_curve", tables.shots_rows(metrics), tables.SHOTS),
+            ("reliability", tables.reliability_rows(results), tables.RELIABILITY),
+            ("adaptation_seconds", tables.seconds_rows(seconds), tables.SECONDS),
+        ):
+            write_csv(folder / f"{name}.csv", rows, columns)
         (folder / REPORT.name).write_text(report, encoding="utf-8")
 
 
-def _line(result: Measured) -> str:
-    summary = result.summary()
-    figures = ", ".join(
-        f"{TITLES[arm]} {100 * mean:.2f} ± {100 * summary['interval95'][arm]:.2f} %"
-        for arm, mean in summary["accuracy"].items()
+def _parts(section: Evaluate) -> list[str]:
+    asked = [*(one.domain for one in section.curve), *(one.domain for one in section.shots)]
+    domains = [one.domain for one in section.protocols]
+    domains += [domain for one in asked for domain in section.domains(one)]
+    return list(dict.fromkeys(["base", "validation", *domains]))
+
+
+def _fine_tuned(head: LearnerSpec, section: Evaluate) -> LearnerSpec:
+    """The head with the last of what fine-tuning may try, for arms that all adapt by it."""
+    asked = section.fine_tuning
+    network = head.name == "network_fine_tuning"
+    return LearnerSpec(
+        head.name,
+        head.dim,
+        head.initial_temperature,
+        inner_steps=(asked.network_steps if network else asked.steps)[-1],
+        inner_learning_rate=1.0,
+        network_learning_rate=asked.network_learning_rates[-1],
     )
-    return f"{result.title}: {figures}"
 
 
-def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """`accuracy.csv`, what `dvc plots` draws: a row for each protocol and arm."""
-    return [
-        {
-            "measured": f"{key} {arm}",
-            "accuracy": result["accuracy"][arm],
-            "interval95": result["interval95"][arm],
-        }
-        for key, result in metrics["results"].items()
-        for arm in result["accuracy"]
+def _curves(
+    section: Evaluate, trained: Mapping[str, Arm], embedded: Embedded, track: Track, seed: int
+) -> list[AdaptationCurve]:
+    asked = [(one, domain) for one in section.curve for domain in section.domains(one.domain)]
+    found = [
+        adaptation_curve(one, domain, trained, embedded, seed)
+        for one, domain in track(asked, "adaptation curves", len(asked))
     ]
+    return [one for one in found if one]
 
 
-def _to_look_at(results: Sequence[Measured]) -> list[Measured]:
-    """The first and easiest-to-read protocol of each domain."""
-    first: dict[str, Measured] = {}
-    for result in sorted(results, key=lambda one: (one.way, one.shot)):
-        first.setdefault(result.domain, result)
-    return list(first.values())
-
-
-def _pictures(results: Sequence[Measured]) -> list[Picture]:
-    return [
-        Picture(
-            accuracy_bars(results),
-            "Accuracy on novel classes, with 95 % intervals.",
-            "Bars of the accuracies in the table above",
-        ),
-        Picture(
-            gain_intervals(results),
-            "What meta-training adds, paired by episode, with 95 % intervals. An interval that "
-            "crosses zero says that it adds nothing that could be measured.",
-            "Points of the last column of the table above",
-        ),
+def _shots(
+    section: Evaluate, compared: Mapping[str, Arm], embedded: Embedded, track: Track, seed: int
+) -> list[Shots]:
+    asked = [(one, domain) for one in section.shots for domain in section.domains(one.domain)]
+    found = [
+        shots_curve(one, domain, compared, embedded, track, seed)
+        for one, domain in track(asked, "shots curves", len(asked))
     ]
+    return [one for one in found if one]
 
 
-def _trainings() -> list[Training]:
-    pretrained = read_description(PRETRAINED, "pretrain")
-    metatrained = read_description(METATRAINED, "metatrain")
-    told = (
-        (
-            "Transfer: pretraining",
-            PRETRAINED,
-            "epoch",
-            pretrained["best_epoch"],
-            f"Backbone {pretrained['encoder']['name']} with a "
-            f"{pretrained['classifier']['name']} classifier over "
-            f"{pretrained['classifier']['classes']} base classes; epoch "
-            f"{pretrained['best_epoch']} was kept.",
-        ),
-        (
-            "Meta: episodes",
-            METATRAINED,
-            "step",
-            metatrained["best_step"],
-            f"Learner {metatrained['learner']['name']}; {_kept(metatrained['best_step'])}.",
-        ),
-    )
-    return [
-        Training(title, sentence, _curve(folder, unit, kept))
-        for title, folder, unit, kept, sentence in told
-    ]
-
-
-def _kept(step: int) -> str:
-    if step == 0:
-        return "no step was better than the pretrained backbone as it came, so that was kept"
-    return f"step {step} was kept (0 is the pretrained backbone as it came)"
-
-
-def _curve(folder: Path, unit: str, kept: int) -> Picture:
-    path = folder / "history.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            history = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run its stage again") from None
-    return Picture(
-        learning_curve(history, unit, kept),
-        "Training loss, and accuracy of episodes on the validation classes.",
-        f"Loss and validation accuracy by {unit}",
-    )
+def _log(results: Sequence[Measured], metrics: Mapping[str, Any]) -> None:
+    for result in results:
+        figures = ", ".join(
+            f"{TITLES[arm]} {100 * one.mean:.2f} ± {100 * one.interval95:.2f} %"
+            for arm, one in result.estimates().items()
+        )
+        logger.info("%s: %s", result.title, figures)
+    if told := headline(metrics):
+        logger.info("%s", told)
+    for notice in notices(metrics):
+        if notice.loud:
+            logger.warning("%s", notice.text)

@@ -10,6 +10,7 @@ from tasks.artifacts.files import read_json, sha256
 from tasks.artifacts.layout import EVALUATED, METRICS, REPORT
 from tasks.evaluate.stage import evaluate
 from tasks.evaluate.statistics import estimate, paired_difference
+from tasks.evaluate.trajectories import STEPS
 from tasks.metatrain.stage import metatrain
 from tasks.params import Params
 from tasks.pretrain.stage import pretrain
@@ -30,26 +31,44 @@ def test_metrics_hold_every_protocol_arm_and_paired_gain(evaluated: Params) -> N
     metrics = read_json(METRICS, "evaluate")
     assert list(metrics["results"]) == ["novel_3way_1shot", "novel_5way_5shot", "digits_3way_1shot"]
     for result in metrics["results"].values():
-        assert list(result["accuracy"]) == ["random", "transfer", "meta"]
+        assert list(result["accuracy"]) == ["random", "alone", "transfer", "tuned", "meta"]
         assert all(0 <= value <= 1 for value in result["accuracy"].values())
         gain = result["gain"]["meta_over_transfer"]["mean"]
         difference = result["accuracy"]["meta"] - result["accuracy"]["transfer"]
         assert gain == pytest.approx(difference, abs=1e-12)
     with (EVALUATED / "accuracy.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 9
+        assert len(list(csv.DictReader(file))) == 15
 
 
-def test_a_second_run_gives_the_same_bytes(evaluated: Params) -> None:
+def test_a_second_run_gives_the_same_bytes_but_for_the_seconds(
+    evaluated: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = lambda starts, *_: {name: np.arange(1, len(STEPS) + 1) / 1e3 for name in starts}  # noqa: E731
+    monkeypatch.setattr("tasks.evaluate.seconds.adaptation_seconds", steady)
     before = {path.name: sha256(path) for path in EVALUATED.iterdir()}
     evaluate(evaluated, untracked)
-    assert {path.name: sha256(path) for path in EVALUATED.iterdir()} == before
+    once = {path.name: sha256(path) for path in EVALUATED.iterdir()}
+    evaluate(evaluated, untracked)
+    assert {path.name: sha256(path) for path in EVALUATED.iterdir()} == once
+    changed = {name for name in once if once[name] != before[name]}
+    assert changed == {"adaptation_seconds.csv", "report.html"}
 
 
 def test_the_report_carries_everything_and_asks_no_network(evaluated: Params) -> None:
     report = REPORT.read_text()
     sources = re.findall(r'(?:src|href)="([^"]*)"', report)
-    assert len(sources) > 20 and all(one.startswith("data:image/png;base64,") for one in sources)
-    assert not re.search(r"https?://|<script|<link|@import|url\(", report)
+    inside = ("data:image/png;base64,", "#")
+    assert len(sources) > 20 and all(one.startswith(inside) for one in sources)
+    assert not re.search(r"https?://|<script|<link|@import|url\((?!#)", report)
+
+
+def test_charts_take_the_colours_of_the_page(evaluated: Params) -> None:
+    report = REPORT.read_text()
+    charts = re.findall(r"<svg.*?</svg>", report, re.DOTALL)
+    assert len(charts) > 8
+    for chart in charts:
+        colours = set(re.findall(r"(?:fill|stroke): ?([^;\"]+)", chart))
+        assert all(one == "none" or one.startswith("var(--") for one in colours), colours
 
 
 def test_a_class_name_that_is_html_stays_text(evaluated: Params) -> None:

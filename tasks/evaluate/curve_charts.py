@@ -1,0 +1,146 @@
+"""Charts of curves: along steps, seconds, shots and trainings; bands are 95 % intervals."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from tasks.evaluate.adaptation_curve import START_TITLES, AdaptationCurve
+from tasks.evaluate.arms import TITLES
+from tasks.evaluate.drawing import INK, LINE, SOFT, chart, colour, legend_below
+from tasks.evaluate.shots_curve import Shots
+from tasks.evaluate.statistics import estimate
+from tasks.evaluate.trajectories import STEPS
+
+_THIN = "transfer_from_prototypes"
+
+
+def steps_chart(curve: AdaptationCurve) -> str:
+    """Accuracy against gradient steps."""
+    with chart(3.6) as (drawn, figure, axes):
+        axes.axhline(100 * curve.target, color=LINE, linewidth=1, linestyle="--")
+        for start, accuracy in curve.accuracy.items():
+            _band(axes, list(STEPS), accuracy, start)
+        axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+        axes.set_xticks(STEPS, [str(step) for step in STEPS])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("gradient steps of the head (dashed: transfer alone after 100)")
+        axes.set_ylabel("accuracy, %")
+        axes.grid(axis="y")
+        legend_below(figure, axes)
+    return drawn.svg
+
+
+def seconds_chart(curve: AdaptationCurve, seconds: Mapping[str, NDArray[np.float64]]) -> str:
+    """The same against seconds from the support images on."""
+    with chart(3.6) as (drawn, figure, axes):
+        axes.axhline(100 * curve.target, color=LINE, linewidth=1, linestyle="--")
+        for start, accuracy in curve.accuracy.items():
+            _band(axes, (1000 * seconds[start]).tolist(), accuracy, start)
+        axes.set_xscale("log")
+        axes.set_xlabel("milliseconds an episode, embedding its support included")
+        axes.set_ylabel("accuracy, %")
+        axes.grid(axis="y")
+        legend_below(figure, axes)
+    return drawn.svg
+
+
+def shots_chart(shots: Shots) -> str:
+    """Accuracy against support images a class."""
+    with chart(3.4) as (drawn, figure, axes):
+        for arm, accuracy in shots.accuracy.items():
+            _band(axes, list(shots.shots), accuracy, arm)
+        axes.set_xscale("log")
+        axes.set_xticks(shots.shots, [str(one) for one in shots.shots])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("support images a class")
+        axes.set_ylabel("accuracy, %")
+        axes.grid(axis="y")
+        legend_below(figure, axes)
+    return drawn.svg
+
+
+def learning_curve(history: Sequence[Mapping[str, str]], unit: str, kept_at: int) -> str:
+    """Loss and validation accuracy along a training; the state that was kept is marked.
+
+    Args:
+        history: rows of a stage's `history.csv`.
+        unit: `epoch` or `step`, the column that counts.
+        kept_at: where the state lies that the stage kept.
+    """
+    with chart(3.0) as (drawn, _, loss_axes):
+        accuracy_axes = loss_axes.twinx()
+        at = [int(row[unit]) for row in history]
+        losses = [
+            (where, float(row["loss"]))
+            for where, row in zip(at, history, strict=True)
+            if row["loss"]
+        ]
+        loss_axes.plot([w for w, _ in losses], [loss for _, loss in losses], color=SOFT, marker=".")
+        loss_axes.set_ylabel("training loss", color=SOFT)
+        percent = [100 * float(row["validation_accuracy"]) for row in history]
+        accuracy_axes.plot(at, percent, color=colour("transfer"), marker=".")
+        accuracy_axes.set_ylabel("validation episodes, %", color=colour("transfer"))
+        accuracy_axes.axvline(kept_at, color=colour("meta"), linewidth=1, linestyle="--")
+        loss_axes.set_xlabel(f"{unit} (dashed: the one that was kept)")
+    return drawn.svg
+
+
+def rates_chart(rows: Sequence[Mapping[str, str]]) -> str:
+    """What each rate was worth that pretraining tried, segment by segment.
+
+    Args:
+        rows: of `rates.csv`: segment, starts_at_epoch, rate, score, chosen.
+    """
+    with chart(3.0) as (drawn, figure, axes):
+        segments = [list(some) for _, some in groupby(rows, key=lambda row: row["segment"])]
+        for index, some in enumerate(segments):
+            points = sorted(
+                (float(row["rate"]), float(row["score"]), row["chosen"]) for row in some
+            )
+            opacity = 0.35 + 0.65 * (index + 1) / len(segments)
+            axes.plot(
+                [rate for rate, *_ in points],
+                [score for _, score, _ in points],
+                color=colour("transfer"),
+                alpha=opacity,
+                marker=".",
+                label=f"from epoch {some[0]['starts_at_epoch']}",
+            )
+            chosen = [one for one in points if one[2].lower() in ("true", "1", "yes")]
+            axes.plot(
+                [rate for rate, *_ in chosen],
+                [score for _, score, _ in chosen],
+                "o",
+                color=colour("meta"),
+                markerfacecolor="none",
+                markersize=9,
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel("learning rate (ringed: chosen)")
+        axes.set_ylabel("score")
+        axes.tick_params(colors=INK, which="both")
+        legend_below(figure, axes, columns=3)
+    return drawn.svg
+
+
+def _band(axes: Axes, at: Sequence[float], accuracy: NDArray[np.float64], name: str) -> None:
+    points = [estimate(column) for column in accuracy.T]
+    mean = np.array([one.mean for one in points])
+    half = np.array([one.interval95 for one in points])
+    thin = name == _THIN
+    axes.plot(
+        at,
+        100 * mean,
+        color=colour(name),
+        linewidth=0.8 if thin else 1.6,
+        linestyle=":" if thin else "-",
+        marker="." if len(at) < 12 else None,
+        label=START_TITLES.get(name) or TITLES[name],
+    )
+    low, high = 100 * (mean - half), 100 * np.minimum(mean + half, 1)
+    axes.fill_between(at, low, high, color=colour(name), alpha=0.18, linewidth=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(decimals=0, symbol=""))
