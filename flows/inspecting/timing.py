@@ -131,7 +131,8 @@ def _pretrain_step_s(params: Params, encoder: Encoder, classes: int, images: Par
     # A constant rate: others end after the steps of a training.
     constant = section.model_copy(update={"schedule": "constant"})
     trainer = build_trainer(constant, encoder, classifier, images, 0, untracked)
-    batch = Batch(0, False, np.arange(len(images.images)))
+    # By the last epoch, everything learns that is to.
+    batch = Batch(section.epochs - 1, False, np.arange(len(images.images)))
     return _seconds(lambda number: trainer.step(batch, number))
 
 
