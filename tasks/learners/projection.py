@@ -2,10 +2,10 @@
 
     f(z)  =  direction( A layer_norm(dropout(z)) + a )
 
-with prototypes compared by cosine over `f`. `A` starts at the identity, or at its first rows, so
-that the untrained head is the frozen backbone's own cosine rule on normalised embeddings. The
-backbone is never touched: every image is embedded once, and a training step is a few matrix
-products.
+with prototypes compared by cosine over `f`. `A` starts at the identity, so that the untrained head
+is the frozen backbone's own cosine rule on normalised embeddings; with another number of outputs,
+at an orthogonal matrix, the same every time, which keeps angles about as they are. The backbone is
+never touched: every image is embedded once, and a training step is a few matrix products.
 
 Source: the episodes and the temperature are those of Chen et al., Meta-Baseline, 2021, equation 3;
 layer normalisation is Ba, Kiros and Hinton, 2016.
@@ -38,7 +38,10 @@ class Projection(nn.Module):
         self.normalise = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(dim, outputs or dim)
-        nn.init.eye_(self.linear.weight)
+        if self.linear.in_features == self.linear.out_features:
+            nn.init.eye_(self.linear.weight)
+        else:
+            nn.init.orthogonal_(self.linear.weight, generator=torch.Generator().manual_seed(0))
         nn.init.zeros_(self.linear.bias)
         self.temperature = nn.Parameter(torch.tensor(float(initial_temperature)))
 

@@ -95,3 +95,9 @@ def test_a_centre_is_taken_off() -> None:
         episode_logits(learner, support, LABELS, CLASSES, query),
         episode_logits(Cosine(7.0), support - centre, LABELS, CLASSES, query - centre),
     )
+
+
+def test_a_narrower_projection_starts_the_same_every_time_and_keeps_lengths_in_its_rows() -> None:
+    first, second = (Projection(DIM, 3, 0.0, 7.0).linear.weight for _ in range(2))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    torch.testing.assert_close(first @ first.T, torch.eye(3))
