@@ -42,9 +42,9 @@ def add_scale_and_shift(network: nn.Module) -> None:
     network.requires_grad_(False)
     for one in convolutions:
         parametrize.register_parametrization(one, "weight", _Scale(one.weight))
-    for one in (*convolutions, *(m for m in network.modules() if isinstance(m, _BatchNorm))):
-        if isinstance(one.bias, nn.Parameter):
-            one.bias.requires_grad_(True)
+    for layer in (*convolutions, *(m for m in network.modules() if isinstance(m, _BatchNorm))):
+        if isinstance(layer.bias, nn.Parameter):
+            layer.bias.requires_grad_(True)
 
 
 def merge_scale_and_shift(network: nn.Module) -> None:
