@@ -1,7 +1,7 @@
 """A project whose networks are small and untrained: what `export` reads, in no time.
 
-`tests/golden/bundle_format_1` is what stage export made of `write_project(root)` when format 1 of
-the bundle was new. It is kept, so that later code must still read it.
+`tests/golden/bundle_format_1` is what stage export made of `write_project(root)`, then with blank
+images, when format 1 of the bundle was new. It is kept, so that later code must still read it.
 """
 
 import json
@@ -18,8 +18,10 @@ from tasks.backbones.encoder import Encoder
 from tasks.heads.classifier import build_classifier
 from tasks.learners.learner import build_learner
 from tasks.learners.spec import LearnerSpec
+from tasks.params.metatrain import MOVE_NETWORK
 
 BASE_CLASSES = 6
+NOVEL_IMAGES = 16  # what an episode of one shot and the 15 queries of params.yaml needs
 SIDE_PX = 28
 WIDTHS = (4, 6, 6, 8)
 
@@ -31,8 +33,10 @@ def write_project(
     channels: int = 1,
     backbone: str = "conv4",
     learner: str = "cosine",
+    input_size_px: int = 0,
+    projection_dim: int = 0,
 ) -> None:
-    spec = EncoderSpec(backbone, channels, WIDTHS)
+    spec = EncoderSpec(backbone, channels, WIDTHS, input_size_px)
     folders = [root / path for path in (PREPARED, PRETRAINED, METATRAINED, METRICS.parent)]
     for folder in folders:
         folder.mkdir(parents=True)
@@ -45,10 +49,22 @@ def write_project(
             {"encoder": untrained(spec, 1), "classifier": build_classifier(**classifier)},
             {"encoder": spec.as_json(), "classifier": classifier},
         )
-        adapts = LearnerSpec(learner, classifier["dim"], inner_steps=3)
+        encoder = untrained(spec, 2)
+        adapts = LearnerSpec(
+            learner,
+            encoder.width,
+            inner_steps=3,
+            network_learning_rate=0.1,
+            projection_dim=projection_dim,
+            network_shapes={
+                name: list(value.shape)
+                for name, value in encoder.named_parameters()
+                if learner in MOVE_NETWORK
+            },
+        )
         write_model(
             folders[2],
-            {"encoder": untrained(spec, 2), "learner": build_learner(adapts)},
+            {"encoder": encoder, "learner": build_learner(adapts)},
             {"encoder": spec.as_json(), "learner": adapts.as_json()},
         )
     (root / METRICS).write_text(json.dumps(_metrics()))
@@ -66,18 +82,23 @@ def untrained(spec: EncoderSpec, seed: int = 0) -> Encoder:
 
 
 def _write_store(folder: Path, framing: str, channels: int) -> None:
-    images = np.full((BASE_CLASSES * 2, SIDE_PX, SIDE_PX, channels), 255, np.uint8)
-    labels = np.repeat(np.arange(BASE_CLASSES), 2)
-    parts = {
-        name: Part(
-            images,
-            labels,
-            tuple(ImageClass(f"{name} {index}", "GROUP", 2) for index in range(BASE_CLASSES)),
-        )
-        for name in ("base", "validation", "novel")
-    }
+    parts = {}
+    for name, count in (("base", 2), ("validation", 2), ("novel", NOVEL_IMAGES)):
+        labels = np.repeat(np.arange(BASE_CLASSES), count)
+        classes = [ImageClass(f"{name} {at}", "GROUP", count) for at in range(BASE_CLASSES)]
+        parts[name] = Part(_patterns(labels, channels), labels, tuple(classes))
     sizes = {"image_size_px": SIDE_PX, "channels": channels}
     write_image_store(folder, parts, {"source": "test", "framing": framing, **sizes}, [])
+
+
+def _patterns(labels: np.ndarray, channels: int) -> np.ndarray:
+    """Dots, those of a class mostly in the same places."""
+    generator = np.random.default_rng(0)
+    shape = (SIDE_PX, SIDE_PX, channels)
+    own = generator.integers(0, 256, (BASE_CLASSES, *shape))[labels]
+    others = generator.integers(0, 256, (len(labels), *shape))
+    same = generator.random((len(labels), *shape)) < 0.5
+    return np.where(same, own, others).astype(np.uint8)
 
 
 def _metrics() -> dict[str, object]:

@@ -26,7 +26,7 @@ class Rule:
     """What was learned of some classes.
 
     Attributes:
-        weight: `(way, dim)`.
+        weight: `(way, feature)`; as long as the features that `predict` makes of an embedding.
         bias: `(way,)`; -inf for a class without support.
     """
 
@@ -49,10 +49,13 @@ class Bundle:
         self.manifest: Mapping[str, Any] = self._files.manifest
         self.name = cast(str, self.manifest["name"])
         self.dim = cast(int, self.manifest["embedding_dim"])
+        self.feature_dim = cast(int, self.manifest.get("feature_dim", self.dim))
         limits = self.manifest["limits"]
         self.maximum_batch = cast(int, limits["maximum_batch"])
         self.maximum_image_side_px = cast(int, limits["maximum_image_side_px"])
-        self._contracts = graph_contracts(self.dim, len(self.manifest["base_classes"]))
+        self.contracts = graph_contracts(
+            self.dim, len(self.manifest["base_classes"]), self.feature_dim
+        )
         self._session = cache(self._load)
 
     def file(self, name: str) -> bytes:
@@ -70,7 +73,7 @@ class Bundle:
             BundleError: the graph is damaged, or refuses the inputs.
         """
         session = self._session(graph)
-        names = [output.name for output in self._contracts[graph].outputs]
+        names = [output.name for output in self.contracts[graph].outputs]
         try:
             return dict(zip(names, session.run(names, dict(inputs)), strict=True))
         except Exception as error:  # the runtime's own exceptions share no other base
@@ -167,7 +170,7 @@ class Bundle:
         for index, image in enumerate(images):
             self._check_image(image)
             groups.setdefault(image.shape, []).append(index)
-        width = self._contracts[graph].outputs[0].shape[1]
+        width = self.contracts[graph].outputs[0].shape[1]
         results = np.empty((len(images), int(width)), np.float32)
         for (height, breadth, _), members in groups.items():
             largest = max(1, _PIXELS_AT_ONCE // (height * breadth))
@@ -199,7 +202,7 @@ class Bundle:
             raise BundleError(
                 f"{path}: no graph that runs ({_first(error)}); export it again"
             ) from None
-        _check_contract(str(path), session, self._contracts[graph])
+        _check_contract(str(path), session, self.contracts[graph])
         return session
 
 

@@ -69,6 +69,7 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     sound = (
         isinstance(manifest.get("name"), str)
         and _is_count(manifest.get("embedding_dim"))
+        and _is_count(manifest.get("feature_dim", manifest["embedding_dim"]))
         and isinstance(manifest.get("base_classes"), list)
         and isinstance(limits, dict)
         and all(_is_count(limits.get(f"maximum_{one}")) for one in ("batch", "image_side_px"))

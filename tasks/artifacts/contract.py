@@ -67,12 +67,16 @@ def graph_file(name: str) -> str:
     return f"{name}.onnx"
 
 
-def graph_contracts(dim: int, base_classes: int) -> dict[str, GraphContract]:
+def graph_contracts(
+    dim: int, base_classes: int, feature_dim: int | None = None
+) -> dict[str, GraphContract]:
     """The contract of every graph, by name.
 
     Args:
         dim: length of an embedding.
         base_classes: how many classes the plain classifier knows.
+        feature_dim: length of what `predict` makes of an embedding before it applies the weight;
+            None where that is `dim`, as with all learners but those that project.
     """
     images = TensorContract(
         "images",
@@ -80,7 +84,7 @@ def graph_contracts(dim: int, base_classes: int) -> dict[str, GraphContract]:
         ("batch", "height", "width", 3),
         "RGB as decoded, 0..255, of any height and width; all preprocessing is in the graph",
     )
-    weight = TensorContract("weight", "float32", ("way", dim), "one row a class")
+    weight = TensorContract("weight", "float32", ("way", feature_dim or dim), "one row a class")
     bias = TensorContract("bias", "float32", ("way",), "-inf for a class without support")
     return {
         "encoder": GraphContract(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.artifacts.bundle import Bundle
-from tasks.artifacts.contract import GOLDEN, GOLDEN_TOLERANCE, graph_contracts
+from tasks.artifacts.contract import GOLDEN, GOLDEN_TOLERANCE
 from tasks.errors import BundleError, HeadstartError
 from tasks.lifeline import bind_to_parent
 
@@ -77,8 +77,7 @@ def replay(folder: Path) -> dict[str, float]:
     bundle = Bundle(folder)
     examples = read_golden(bundle)
     worst: dict[str, float] = {}
-    contracts = graph_contracts(bundle.dim, len(bundle.manifest["base_classes"]))
-    for graph, contract in contracts.items():
+    for graph, contract in bundle.contracts.items():
         if not examples.get(graph):
             raise BundleError(f"{folder / GOLDEN}: no example of {graph}; export the bundle again")
         for example in examples[graph]:

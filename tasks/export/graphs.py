@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from tasks.artifacts.contract import IR_VERSION, OPSET, GraphContract, TensorContract
+from tasks.errors import BundleError
+from tasks.export.solving import TRANSLATIONS
 
 _NOTES = ("metadata_props", "doc_string")
 
@@ -34,6 +36,9 @@ def trace(
 
     Returns:
         The graph with its weights inside. Equal modules give equal bytes.
+
+    Raises:
+        BundleError: the module does something that no graph can.
     """
     axes = {
         size: Dim(size)
@@ -48,21 +53,37 @@ def trace(
     with warnings.catch_warnings(), torch.no_grad():
         # It tells that two inputs share an axis, which is meant.
         warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(examples),
-            dynamo=True,
-            # Straight to the opset wanted: converting down afterwards fails.
-            opset_version=OPSET,
-            external_data=False,
-            input_names=[tensor.name for tensor in contract.inputs],
-            output_names=[tensor.name for tensor in contract.outputs],
-            dynamic_shapes=shapes,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                module.eval(),
+                tuple(examples),
+                dynamo=True,
+                # Straight to the opset wanted: converting down afterwards fails.
+                opset_version=OPSET,
+                external_data=False,
+                input_names=[tensor.name for tensor in contract.inputs],
+                output_names=[tensor.name for tensor in contract.outputs],
+                dynamic_shapes=shapes,
+                custom_translation_table=dict(TRANSLATIONS),
+                verbose=False,
+            )
+        except Exception as error:  # PyTorch's exporter raises whatever it met on the way
+            raise _unexportable(name, error) from None
     if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
+        raise BundleError(f"{name}: PyTorch's exporter returned no graph")
     return _tidy(program.model_proto, contract, name, about)
+
+
+def _unexportable(name: str, error: BaseException) -> BundleError:
+    """Says what the exporter stopped at; the first cause, for those after it only tell where."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    reason = " ".join(str(first).split())[:300] or type(first).__name__
+    return BundleError(
+        f"{name}: PyTorch cannot make a graph of it ({reason}); choose another pretrain.backbone "
+        "or metatrain.learner"
+    )
 
 
 def serialised(model: onnx.ModelProto) -> bytes:

@@ -23,6 +23,7 @@ from tasks.framing.rules import INK_MARGIN, INK_THRESHOLD, MINIMUM_CONTRAST
 from tasks.params.export import Export
 
 _FEW = 64  # numbers of a learner that a person may want to read; longer ones stay in the graph
+_EACH = "rates.each."  # rates of single parameters: tensors by the dozen, for nobody to read
 
 
 def describe(
@@ -42,7 +43,7 @@ def describe(
         section: name and limits.
         parts: what the graphs are made of.
         store: the images behind them.
-        learner: its spec, as metatrain wrote it.
+        learner: its spec, as metatrain wrote it, and as `adaptation` what the graphs carry of it.
         metrics: as evaluate wrote them.
         parity: as measured.
         provenance: commit and hashes.
@@ -53,6 +54,7 @@ def describe(
         "format": FORMAT,
         "name": section.name,
         "embedding_dim": parts.dim,
+        "feature_dim": parts.feature_dim,
         "graphs": {
             name: contract.as_json(graph_file(name)) for name, contract in parts.contracts().items()
         },
@@ -65,7 +67,10 @@ def describe(
             "channels": framing.channels,
             "words": preprocessing_in_words(framing),
         },
-        "learner": {**learner, "learned": learned_numbers(parts.adapt.learner)},
+        "learner": {
+            **{key: value for key, value in learner.items() if key != "network_shapes"},
+            "learned": learned_numbers(parts.adapt.learner),
+        },
         "data": {
             "source": store.manifest["source"],
             "parts": {
@@ -139,7 +144,7 @@ def learned_numbers(learner: nn.Module) -> dict[str, Any]:
     return {
         name: tensor.tolist()
         for name, tensor in learner.state_dict().items()
-        if tensor.numel() <= _FEW
+        if tensor.numel() <= _FEW and not name.startswith(_EACH)
     }
 
 

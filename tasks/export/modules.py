@@ -80,7 +80,7 @@ class Adapt(nn.Module):
         embeddings: Float[Tensor, "support dim"],
         labels: Int64[Tensor, " support"],
         classes: Int64[Tensor, " way"],
-    ) -> tuple[Float[Tensor, "way dim"], Float[Tensor, " way"]]:
+    ) -> tuple[Float[Tensor, "way feature"], Float[Tensor, " way"]]:
         """Weight and bias of each class; see `Learner.adapt`."""
         return as_learner(self.learner).adapt(embeddings, labels, classes)
 
@@ -99,7 +99,7 @@ class Predict(nn.Module):
     def forward(
         self,
         embeddings: Float[Tensor, "batch dim"],
-        weight: Float[Tensor, "way dim"],
+        weight: Float[Tensor, "way feature"],
         bias: Float[Tensor, " way"],
     ) -> tuple[Float[Tensor, "batch way"], Float[Tensor, "batch way"]]:
         """Logits and probabilities `(batch, way)`.

@@ -89,7 +89,7 @@ def _image_parity(
     session = _session(probe)
     figures = {"framing_grey_levels": 0.0, output: 0.0}
     for batch in images:
-        found, framed = session.run([output, framed_name], {"images": batch})
+        found, framed = _run(session, [output, framed_name], {"images": batch})
         framed = np.ascontiguousarray(framed.transpose(0, 2, 3, 1))
         levels = framed.astype(np.int16) - framing(torch.from_numpy(batch)).numpy()
         figures["framing_grey_levels"] = max(
@@ -107,7 +107,7 @@ def _adapt_parity(model: onnx.ModelProto, adapt: Adapt, dim: int, seed: int) -> 
     for shots in SHOTS:
         inputs = support_set(seed, dim, shots)
         named = dict(zip(("embeddings", "labels", "classes"), inputs, strict=True))
-        found = session.run(list(figures), {key: one.numpy() for key, one in named.items()})
+        found = _run(session, list(figures), {key: one.numpy() for key, one in named.items()})
         _note(figures, found, adapt(*inputs))
     return figures
 
@@ -122,7 +122,7 @@ def _predict_parity(
         inputs = support_set(seed, dim, shots)
         rule = (inputs[0], *adapt(*inputs))
         named = dict(zip(("embeddings", "weight", "bias"), rule, strict=True))
-        found = session.run(list(figures), {key: one.numpy() for key, one in named.items()})
+        found = _run(session, list(figures), {key: one.numpy() for key, one in named.items()})
         _note(figures, found, predict(*rule))
     return figures
 
@@ -153,7 +153,10 @@ def _with_framed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
         if node.op_type == "Cast" and attribute.i == onnx.TensorProto.UINT8
     ]
     if len(framed) != 1:
-        raise RuntimeError(f"found {len(framed)} casts to grey levels, needed the one of framing")
+        raise BundleError(
+            f"{model.graph.name}: found {len(framed)} casts to grey levels, needed the one of "
+            "framing; choose another pretrain.backbone"
+        )
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     probe.graph.output.append(
@@ -165,4 +168,22 @@ def _with_framed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
 def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the figures must not depend on the number of cores
-    return onnxruntime.InferenceSession(serialised(model), options, ["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(serialised(model), options, ["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exceptions share no other base
+        raise _refused(model.graph.name, error) from None
+
+
+def _run(
+    session: onnxruntime.InferenceSession, outputs: list[str], inputs: dict[str, NDArray[Any]]
+) -> list[NDArray[Any]]:
+    try:
+        found: list[NDArray[Any]] = session.run(outputs, inputs)
+    except Exception as error:  # likewise
+        raise _refused(session.get_modelmeta().graph_name, error) from None
+    return found
+
+
+def _refused(name: str, error: Exception) -> BundleError:
+    reason = " ".join(str(error).split())[:300]
+    return BundleError(f"{name}: ONNX Runtime cannot run this graph ({reason})")

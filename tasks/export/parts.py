@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from tasks.artifacts.contract import GraphContract, graph_contracts
@@ -12,7 +13,7 @@ from tasks.errors import DataError
 from tasks.export.modules import Adapt, ImageClassifier, ImageEncoder, Predict
 from tasks.framing.graph import Framing
 from tasks.heads.classifier import read_classifier
-from tasks.learners.learner import read_learner
+from tasks.learners.learner import as_learner, read_learner
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Parts:
         """Length of an embedding."""
         return self.encoder.encoder.width
 
+    @property
+    def feature_dim(self) -> int:
+        """Length of what the learner makes of an embedding before its rule."""
+        features = as_learner(self.adapt.learner).features(torch.zeros(1, self.dim))
+        return int(features.shape[1])
+
     def modules(self) -> dict[str, nn.Module]:
         """What becomes a graph, by the graph's name."""
         return {
@@ -49,7 +56,7 @@ class Parts:
 
     def contracts(self) -> dict[str, GraphContract]:
         """What each graph promises, by name."""
-        return graph_contracts(self.dim, len(self.base_classes))
+        return graph_contracts(self.dim, len(self.base_classes), self.feature_dim)
 
 
 def read_parts(store: ImageStore) -> Parts:

@@ -15,6 +15,7 @@ from tasks.artifacts.image_store import MANIFEST as DATA_MANIFEST
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import BUNDLE, METATRAINED, METRICS, PREPARED
 from tasks.artifacts.model_store import read_description
+from tasks.export.adaptation import describe_adaptation
 from tasks.export.check import check_graph, replay_without_torch
 from tasks.export.examples import golden_examples
 from tasks.export.graphs import serialised, trace
@@ -60,6 +61,14 @@ def export(params: Params, track: Track) -> None:
         for name in track(list(parts.modules()), "tracing and checking graphs")
     }
     parity = measure_parity(models, parts, params.seed)
+    adaptation = describe_adaptation(
+        parts,
+        store,
+        params.evaluate.protocols[0],
+        queries=params.evaluate.queries,
+        seed=params.seed,
+        track=track,
+    )
     with complete_folder(BUNDLE) as folder:
         _write_graphs(folder, models)
         write_golden(folder / GOLDEN, golden_examples(parts, params.seed))
@@ -67,7 +76,7 @@ def export(params: Params, track: Track) -> None:
             params.export,
             parts,
             store,
-            learner=learner,
+            learner={**learner, "adaptation": adaptation},
             metrics=metrics,
             parity=parity,
             provenance=provenance(params, PREPARED / DATA_MANIFEST),

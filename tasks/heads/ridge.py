@@ -6,7 +6,8 @@ With features `X (n, d)`, one-hot rows `Y (n, way)` and `lambda > 0`,
     dual:    W  =  X' (XX' + lambda I)^-1 Y         a system of n unknowns
 
 are equal (Woodbury). A support of few images makes the dual the small one. A row of zeros in both
-X and Y changes neither, which is how images of other classes are left out.
+X and Y changes neither, which is how images of other classes are left out. Both are solved in
+double precision: the error of a solution grows with n / lambda, and a learned lambda may be small.
 
 Source: Bertinetto et al., Meta-learning with differentiable closed-form solvers, 2019, equations
 4 and 5 (R2D2).
@@ -29,10 +30,11 @@ def ridge_primal(
         member: one-hot rows; zeros likewise.
         penalty: lambda, above 0.
     """
-    transposed = features.transpose(-1, -2)
-    system = transposed @ features + penalty * _identity(features.shape[-1], features)
-    solved: Tensor = torch.linalg.solve(system, transposed @ member)
-    return solved.transpose(-1, -2)
+    exact = features.double()
+    transposed = exact.transpose(-1, -2)
+    system = _penalised(transposed @ exact, penalty)
+    solved: Tensor = torch.linalg.solve(system, transposed @ member.double())
+    return solved.transpose(-1, -2).to(features.dtype)
 
 
 def ridge_dual(
@@ -41,12 +43,12 @@ def ridge_dual(
     penalty: Float[Tensor, ""],
 ) -> Float[Tensor, "*episodes way dim"]:
     """The same weights by the system of `support` unknowns; see `ridge_primal`."""
-    system = features @ features.transpose(-1, -2) + penalty * _identity(
-        features.shape[-2], features
-    )
-    solved: Tensor = torch.linalg.solve(system, member)
-    return solved.transpose(-1, -2) @ features
+    exact = features.double()
+    system = _penalised(exact @ exact.transpose(-1, -2), penalty)
+    solved: Tensor = torch.linalg.solve(system, member.double())
+    return (solved.transpose(-1, -2) @ exact).to(features.dtype)
 
 
-def _identity(size: int, like: Tensor) -> Tensor:
-    return torch.eye(size, dtype=like.dtype, device=like.device)
+def _penalised(products: Tensor, penalty: Tensor) -> Tensor:
+    identity = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
+    return products + penalty * identity

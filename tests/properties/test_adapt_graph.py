@@ -1,12 +1,25 @@
 """What holds for the exported `adapt` and `predict`, whatever the episode."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
+import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnxscript import DOUBLE
 
 from tasks.artifacts.bundle import Bundle
+from tasks.artifacts.contract import IR_VERSION, graph_contracts
+from tasks.export.check import check_graph
+from tasks.export.graphs import serialised, trace
+from tasks.export.modules import Adapt
+from tasks.export.parity import LARGEST_DIFFERENCE
+from tasks.export.solving import solve
+from tasks.export.stage import traced_examples
+from tasks.learners.ridge import Ridge
 
 BUNDLE = Bundle(Path(__file__).parents[1] / "golden" / "bundle_format_1")
 seeds = st.integers(0, 2**31)
@@ -60,3 +73,61 @@ def test_probabilities_are_a_distribution_over_the_classes_with_support(
     assert probabilities.shape == (queries, len(counts))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (probabilities[:, np.array(counts) == 0] == 0).all()
+
+
+@cache
+def solver() -> onnxruntime.InferenceSession:
+    types = [DOUBLE["unknowns", "unknowns"], DOUBLE["unknowns", "columns"]]
+    model = solve.to_model_proto(input_types=types, output_types=types[1:])
+    model.ir_version = IR_VERSION
+    return onnxruntime.InferenceSession(model.SerializeToString())
+
+
+@given(unknowns=st.integers(1, 60), columns=st.integers(1, 20), seed=seeds)
+@quick
+def test_a_loop_solves_systems_of_any_size_as_lapack_does(
+    unknowns: int, columns: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    square = generator.normal(size=(unknowns, generator.integers(1, 2 * unknowns + 1)))
+    system = square @ square.T + 10.0 ** generator.integers(-4, 2) * np.eye(unknowns)
+    right = generator.normal(size=(unknowns, columns))
+    (found,) = solver().run(None, {"system": system, "right": right})
+    expected = np.linalg.solve(system, right)
+    np.testing.assert_allclose(found, expected, atol=1e-7 * max(1, np.abs(expected).max()))
+
+
+@cache
+def ridge(initial_penalty: float) -> tuple[Ridge, onnxruntime.InferenceSession]:
+    contract = graph_contracts(BUNDLE.dim, 1)["adapt"]
+    learner = Ridge(10.0, initial_penalty).eval()
+    model = trace(Adapt(learner), contract, traced_examples(contract), name="adapt", about={})
+    check_graph(model, "adapt.onnx", contract)
+    return learner, onnxruntime.InferenceSession(serialised(model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("initial_penalty", [1.0, 1e-4])
+@given(
+    counts=st.lists(st.integers(0, 12), min_size=1, max_size=20),
+    stray=st.integers(0, 9),
+    seed=seeds,
+)
+@quick
+@torch.no_grad()
+def test_ridge_in_a_graph_is_pytorchs_for_any_support_way_and_stray_labels(
+    initial_penalty: float, counts: list[int], stray: int, seed: int
+) -> None:
+    learner, session = ridge(initial_penalty)
+    support, labels, classes, generator = episode(counts, seed)
+    inputs = (
+        np.concatenate([support, generator.normal(size=(stray, BUNDLE.dim))]).astype(np.float32),
+        np.concatenate([labels, generator.integers(200, 300, stray)]),
+        classes,
+    )
+    names = ("embeddings", "labels", "classes")
+    weight, bias = session.run(None, dict(zip(names, inputs, strict=True)))
+    expected = learner.adapt(*map(torch.from_numpy, inputs))
+    np.testing.assert_allclose(weight, expected[0].numpy(), atol=LARGEST_DIFFERENCE)
+    assert np.array_equal(bias, expected[1].numpy())
+    assert (np.isneginf(bias) == (np.array(counts) == 0)).all()

@@ -9,27 +9,34 @@ from torch import nn
 
 from tasks.artifacts.contract import GraphContract, TensorContract, graph_contracts
 from tasks.backbones.build import EncoderSpec
+from tasks.errors import BundleError
 from tasks.export.check import check_graph
 from tasks.export.graphs import serialised, trace
 from tasks.export.modules import Adapt, ImageEncoder, Predict
 from tasks.export.samples import IMAGE_SIZES, SHOTS, drawings, support_set
 from tasks.export.stage import traced_examples
 from tasks.framing.graph import Framing
-from tasks.learners.learner import LearnerSpec, as_learner, build_learner
+from tasks.learners.learner import as_learner, build_learner
+from tasks.learners.spec import LearnerSpec
 from tests.small_project import untrained
 
 DIM = 8
+FEATURES = {"projection": 5}
 SIZES = ((1, 28, 28), (4, 37, 53), (1, 130, 61), (2, 1, 1), (3, 5, 200))
 LEARNERS = {
     "cosine": LearnerSpec("cosine", DIM),
+    "ridge": LearnerSpec("ridge", DIM, initial_penalty=0.01),
+    "projection": LearnerSpec("projection", DIM, projection_dim=FEATURES["projection"]),
     "anil": LearnerSpec("anil", DIM, inner_steps=3, inner_learning_rate=2.0),
     "anil of first order": LearnerSpec("anil", DIM, inner_steps=2, first_order=True),
     "anil without steps": LearnerSpec("anil", DIM, inner_steps=0),
 }
 
 
-def exported(name: str, module: nn.Module, dim: int) -> onnx.ModelProto:
-    contract = graph_contracts(dim, 3)[name]
+def exported(
+    name: str, module: nn.Module, dim: int, features: int | None = None
+) -> onnx.ModelProto:
+    contract = graph_contracts(dim, 3, features)[name]
     examples = traced_examples(contract)
     model = trace(module, contract, examples, name=name, about={"about": "a test"})
     check_graph(model, f"{name}.onnx", contract)
@@ -100,6 +107,8 @@ def test_an_encoder_gives_pytorchs_embeddings_for_images_of_any_size(
     [
         "cosine",
         "anil",
+        pytest.param("ridge", marks=pytest.mark.slow),
+        pytest.param("projection", marks=pytest.mark.slow),
         pytest.param("anil of first order", marks=pytest.mark.slow),
         pytest.param("anil without steps", marks=pytest.mark.slow),
     ],
@@ -107,7 +116,10 @@ def test_an_encoder_gives_pytorchs_embeddings_for_images_of_any_size(
 @torch.no_grad()
 def test_adapt_and_predict_give_pytorchs_rule_and_scores(name: str) -> None:
     adapt, predict = Adapt(learner(name)), Predict(learner(name))
-    adapting, predicting = exported("adapt", adapt, DIM), exported("predict", predict, DIM)
+    adapting, predicting = (
+        exported(graph, module, DIM, FEATURES.get(name))
+        for graph, module in (("adapt", adapt), ("predict", predict))
+    )
     for shots in SHOTS:
         support = support_set(5, DIM, shots)
         expected = adapt(*support)
@@ -141,3 +153,13 @@ def test_a_graph_explains_itself_and_tells_nothing_of_where_it_was_made() -> Non
     for trace_of_home in (b".py", b"/home", b"File ", b"site-packages", b"forward", b"aten"):
         assert trace_of_home not in content
     assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+
+
+def test_what_no_graph_can_hold_is_told_in_one_line() -> None:
+    class Eigenvalues(nn.Module):
+        def forward(self, embeddings: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.eigvalsh(embeddings.T @ embeddings)
+
+    with pytest.raises(BundleError, match=r"adapt: PyTorch cannot make a graph") as refused:
+        exported("adapt", Eigenvalues(), DIM)
+    assert "eigh" in str(refused.value) and "\n" not in str(refused.value)

@@ -1,12 +1,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from tasks.export.adaptation import carried, in_words, mean_with_interval
 from tasks.export.manifest import learned_numbers, model_card, preprocessing_in_words
 from tasks.framing.graph import Framing
-from tasks.learners.learner import LearnerSpec, build_learner
+from tasks.learners.learner import build_learner
+from tasks.learners.spec import LearnerSpec
 
 
 def test_the_card_gives_every_figure_with_its_interval_and_number_of_episodes(
@@ -37,5 +40,36 @@ def test_preprocessing_is_told_with_its_numbers(mode: str) -> None:
 def test_few_learned_numbers_are_shown_and_long_ones_are_not() -> None:
     assert learned_numbers(build_learner(LearnerSpec("cosine", 256))) == {"temperature": 10.0}
     shown = learned_numbers(build_learner(LearnerSpec("anil", 256, inner_steps=2)))
-    assert torch.tensor(shown["raw_rates"]).shape == (2,)
+    assert torch.tensor(shown["rates.raw"]).shape == (2,)
     assert learned_numbers(torch.nn.Linear(100, 2)).keys() == {"bias"}
+
+
+def test_the_card_tells_what_the_bundle_leaves_out_of_the_adaptation(golden_bundle: Path) -> None:
+    description = json.loads((golden_bundle / "manifest.json").read_text())
+    assert "of its adaptation" not in model_card(description)
+    learner = build_learner(LearnerSpec("reptile", 8, inner_steps=2, normalisation="transductive"))
+    assert (carried(learner), carried(build_learner(LearnerSpec("mtl", 8)))) == ("head", "all")
+    description["learner"]["adaptation"] = {
+        "carried": carried(learner),
+        "words": in_words(learner),
+        "cost": {
+            "protocol": "novel 5-way 1-shot",
+            "queries": 15,
+            "episodes": 300,
+            "all": 0.8,
+            "head": 0.75,
+            "all_over_head": mean_with_interval(np.array([0.04, 0.06])),
+        },
+    }
+    card = model_card(description)
+    assert "the head alone: 2 gradient steps" in card and "BatchNorm normalises" in card
+    assert "300 episodes of novel 5-way 1-shot it reaches 75.00 %" in card
+    assert "+5.00 ± 12.71 points" in card and "\n\n\n" not in card
+
+
+def test_words_tell_how_much_of_each_learner_is_carried() -> None:
+    assert in_words(build_learner(LearnerSpec("ridge", 8))) == (
+        "all of it; it takes no gradient steps"
+    )
+    anil = build_learner(LearnerSpec("anil", 8, inner_steps=1))
+    assert in_words(anil) == "all of it: 1 gradient step of the head"

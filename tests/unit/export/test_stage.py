@@ -7,7 +7,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
+import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -16,14 +19,17 @@ from tasks.artifacts.files import sha256
 from tasks.artifacts.golden import read_golden, write_golden
 from tasks.artifacts.layout import BUNDLE, METATRAINED, PRETRAINED
 from tasks.errors import BundleError, DataError
-from tasks.export import parity, parts
+from tasks.export import adaptation, parity, parts, stage
 from tasks.export.check import replay_without_torch
 from tasks.export.stage import export
+from tasks.learners.cosine import Cosine
 from tasks.params import Params
+from tasks.params.metatrain import MOVE_NETWORK, Metatrain
 from tasks.params_file import load_params
 from tasks.progress import untracked
 from tests.small_project import BASE_CLASSES, write_project
 
+LEARNERS = get_args(Metatrain.model_fields["learner"].annotation)
 ROOT = Path(__file__).parents[3]
 
 
@@ -69,7 +75,7 @@ def test_the_bundle_holds_what_was_trained_and_is_the_same_from_another_process(
     bundle = Bundle(BUNDLE)
     assert (bundle.name, bundle.dim) == (params.export.name, 8)
     assert bundle.manifest["base_classes"] == [f"base {index}" for index in range(BASE_CLASSES)]
-    assert len(bundle.manifest["learner"]["learned"]["raw_rates"]) == 3
+    assert len(bundle.manifest["learner"]["learned"]["rates.raw"]) == 3
     assert bundle.manifest["metrics"]["results"]["novel_5way_1shot"]["accuracy"]["meta"] == 0.9
     assert bundle.manifest["preprocessing"]["framing"] == "crop"
     assert max(bundle.manifest["parity"]["encoder"].values()) <= 1
@@ -78,6 +84,107 @@ def test_the_bundle_holds_what_was_trained_and_is_the_same_from_another_process(
     for secret in (str(tmp_path), str(ROOT), os.uname().nodename):
         for path in BUNDLE.iterdir():
             assert secret.encode() not in path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def image_graphs() -> dict[str, onnx.ModelProto]:
+    """Graphs of images, made once: they are the same whatever the learner."""
+    return {}
+
+
+@pytest.fixture
+def traced_once(image_graphs: dict[str, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch) -> None:
+    def trace_once(name: str, *others: Any) -> onnx.ModelProto:
+        if name not in ("encoder", "classifier"):
+            return trace(name, *others)
+        if name not in image_graphs:
+            image_graphs[name] = trace(name, *others)
+        return image_graphs[name]
+
+    trace = stage._trace
+    monkeypatch.setattr(stage, "_trace", trace_once)
+
+
+def exported(caplog: pytest.LogCaptureFixture, params: Params) -> Bundle:
+    """The bundle that the stage makes; every output of every graph has its line of parity."""
+    with caplog.at_level(logging.INFO, "tasks"):
+        export(params, untracked)
+    bundle = Bundle(BUNDLE)
+    for graph, figures in bundle.manifest["parity"].items():
+        for output in figures:
+            assert f"{graph}.onnx: {output}: largest difference from PyTorch" in caplog.text
+    return bundle
+
+
+def answers(bundle: Bundle) -> np.ndarray:
+    """Probabilities of three images among two classes and one without support."""
+    images = list(np.random.default_rng(0).integers(0, 256, (5, 30, 40, 3), np.uint8))
+    embeddings = bundle.embed(images)
+    rule = bundle.adapt(embeddings[:2], [7, 3], [3, 7, 9])
+    return bundle.predict(embeddings[2:], rule)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("traced_once")
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_learner_goes_into_a_bundle(
+    learner: str,
+    tmp_path: Path,
+    params: Params,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(adaptation, "EPISODES", 6)
+    write_project(tmp_path, learner=learner, projection_dim=5)
+    bundle = exported(caplog, params)
+    probabilities = answers(bundle)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert probabilities.shape == (3, 3) and (probabilities[:, 2] == 0).all()
+    entry: dict[str, Any] = bundle.manifest["learner"]
+    assert entry["name"] == learner and "network_shapes" not in entry
+    assert bundle.feature_dim == (5 if learner == "projection" else bundle.dim)
+    told = entry["adaptation"]
+    card = (BUNDLE / "MODEL_CARD.md").read_text()
+    assert told["words"] in card
+    if learner in MOVE_NETWORK:
+        assert told["carried"] == "head" and told["words"].startswith("the head alone: 3 gradient")
+        assert told["cost"]["episodes"] == 6 and "points by paired differences" in card
+    else:
+        assert told["carried"] == "all" and "cost" not in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "input_size_px"),
+    [("resnet12", 0), ("simple_net", 28), ("efficientnet_lite0", 64), ("resnet18", 84)],
+)
+def test_every_kind_of_backbone_goes_into_a_bundle_and_resizes_inside(
+    backbone: str,
+    input_size_px: int,
+    tmp_path: Path,
+    params: Params,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_project(
+        tmp_path, framing="crop", channels=3, backbone=backbone, input_size_px=input_size_px
+    )
+    bundle = exported(caplog, params)
+    assert np.isfinite(answers(bundle)).all()
+
+
+@pytest.mark.slow
+def test_a_learner_that_no_graph_can_hold_is_told_and_leaves_the_old_bundle(
+    tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(tmp_path)
+    BUNDLE.mkdir(parents=True)
+    (BUNDLE / "old").touch()
+    monkeypatch.setattr(
+        Cosine, "adapt", lambda _, support, *__: torch.linalg.eigh(support.T @ support)
+    )
+    with pytest.raises(BundleError, match=r"adapt: PyTorch cannot make a graph of it \(.*eigh"):
+        export(params, untracked)
+    assert [path.name for path in BUNDLE.iterdir()] == ["old"]
 
 
 @pytest.mark.slow
