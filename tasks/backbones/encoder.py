@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from tasks.backbones.resizing import resize
 
 _PIXELS_AT_ONCE = 512 * 32 * 32
+# Feature maps of larger batches of small images are fetched from the system and given back each
+# time, which takes longer than the network does.
+_IMAGES_AT_ONCE = 128
 
 
 class Encoder(nn.Module):
@@ -67,14 +70,14 @@ def embed(
     Args:
         encoder: left in evaluation mode.
         images: stored images `(image, side, side, channels)`, 0..255.
-        batch: images at a time; bounds memory and changes nothing else. None is 512 of up to
-            32 x 32 pixels, and fewer of larger ones.
+        batch: images at a time; bounds memory and changes nothing else. None is 128 of up to
+            64 x 64 pixels, and fewer of larger ones.
 
     Returns:
         Embeddings `(image, width)`.
     """
     encoder.eval()
     seen = max(images.shape[1] * images.shape[2], encoder.side_px**2)
-    batch = batch or max(1, min(512, _PIXELS_AT_ONCE // seen))
+    batch = batch or max(1, min(_IMAGES_AT_ONCE, _PIXELS_AT_ONCE // seen))
     parts = [encoder(pixels(images[at : at + batch])) for at in range(0, len(images), batch)]
     return torch.cat(parts)

@@ -29,7 +29,7 @@ from tasks.learners.learner import as_learner
 from tasks.params.evaluate import Curve
 from tasks.randomness import numpy_generator
 
-RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
 START_TITLES = {
     "random": "random start",
     "alone": "meta alone",

@@ -5,31 +5,31 @@ from itertools import groupby
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from tasks.evaluate.adaptation_curve import START_TITLES, AdaptationCurve
 from tasks.evaluate.arms import TITLES
-from tasks.evaluate.drawing import INK, LINE, SOFT, chart, colour, legend_below
+from tasks.evaluate.drawing import INK, SOFT, chart, colour, legend_below
 from tasks.evaluate.shots_curve import Shots
 from tasks.evaluate.statistics import estimate
 from tasks.evaluate.trajectories import STEPS
 
 _THIN = "transfer_from_prototypes"
+_LEAST_PERCENT = 0.01  # a logarithm needs one; what lies below is drawn there
 
 
 def steps_chart(curve: AdaptationCurve) -> str:
-    """Accuracy against gradient steps."""
+    """Wrong answers against gradient steps; where most are right, only that tells starts apart."""
     with chart(3.6) as (drawn, figure, axes):
-        axes.axhline(100 * curve.target, color=LINE, linewidth=1, linestyle="--")
+        axes.axhline(100 * (1 - curve.target), color=SOFT, linewidth=0.8, linestyle="--")
         for start, accuracy in curve.accuracy.items():
-            _band(axes, list(STEPS), accuracy, start)
+            _band(axes, list(STEPS), 1 - accuracy, start)
         axes.set_xscale("symlog", linthresh=1, linscale=0.5)
         axes.set_xticks(STEPS, [str(step) for step in STEPS])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("gradient steps of the head (dashed: transfer alone after 100)")
-        axes.set_ylabel("accuracy, %")
-        axes.grid(axis="y")
+        _log_errors(axes)
         legend_below(figure, axes)
     return drawn.svg
 
@@ -37,13 +37,15 @@ def steps_chart(curve: AdaptationCurve) -> str:
 def seconds_chart(curve: AdaptationCurve, seconds: Mapping[str, NDArray[np.float64]]) -> str:
     """The same against seconds from the support images on."""
     with chart(3.6) as (drawn, figure, axes):
-        axes.axhline(100 * curve.target, color=LINE, linewidth=1, linestyle="--")
+        axes.axhline(100 * (1 - curve.target), color=SOFT, linewidth=0.8, linestyle="--")
         for start, accuracy in curve.accuracy.items():
-            _band(axes, (1000 * seconds[start]).tolist(), accuracy, start)
+            _band(axes, (1000 * seconds[start]).tolist(), 1 - accuracy, start)
         axes.set_xscale("log")
+        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            ticks(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
         axes.set_xlabel("milliseconds an episode, embedding its support included")
-        axes.set_ylabel("accuracy, %")
-        axes.grid(axis="y")
+        _log_errors(axes)
         legend_below(figure, axes)
     return drawn.svg
 
@@ -127,20 +129,30 @@ def rates_chart(rows: Sequence[Mapping[str, str]]) -> str:
     return drawn.svg
 
 
-def _band(axes: Axes, at: Sequence[float], accuracy: NDArray[np.float64], name: str) -> None:
-    points = [estimate(column) for column in accuracy.T]
+def _log_errors(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.set_ylabel("wrong answers, %")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.grid(axis="y", which="both")
+
+
+def _band(axes: Axes, at: Sequence[float], shares: NDArray[np.float64], name: str) -> None:
+    """A curve of means in percent with its intervals; shares are `(episode, point)`, 0..1."""
+    points = [estimate(column) for column in shares.T]
     mean = np.array([one.mean for one in points])
     half = np.array([one.interval95 for one in points])
+    low, high = (np.clip(100 * one, _LEAST_PERCENT, 100) for one in (mean - half, mean + half))
     thin = name == _THIN
     axes.plot(
         at,
-        100 * mean,
+        np.maximum(100 * mean, _LEAST_PERCENT),
         color=colour(name),
-        linewidth=0.8 if thin else 1.6,
+        linewidth=1.2 if thin else 1.6,
         linestyle=":" if thin else "-",
-        marker="." if len(at) < 12 else None,
+        marker=".",
+        markersize=3 if thin else 5,
         label=START_TITLES.get(name) or TITLES[name],
     )
-    low, high = 100 * (mean - half), 100 * np.minimum(mean + half, 1)
     axes.fill_between(at, low, high, color=colour(name), alpha=0.18, linewidth=0)
-    axes.yaxis.set_major_formatter(PercentFormatter(decimals=0, symbol=""))

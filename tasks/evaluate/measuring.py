@@ -94,7 +94,7 @@ def draw(kind: Protocol, part: Part, episodes: int, *, queries: int, seed: int) 
         queries=queries,
         seed=seed,
         purpose=purpose,
-        groups=_groups(part) if kind.within_group else None,
+        groups=part.groups if kind.within_group else None,
     )
     return imbalanced(drawn, 0, seed=seed, purpose=purpose) if kind.imbalanced else drawn
 
@@ -133,9 +133,3 @@ def answers(
         predicted.append(guess.numpy())
         confidence.append(sure[..., 0].numpy())
     return Answers(np.concatenate(predicted), np.concatenate(confidence))
-
-
-def _groups(part: Part) -> NDArray[np.int64]:
-    """The group of each class as a number."""
-    names = sorted({one.group for one in part.classes})
-    return np.array([names.index(one.group) for one in part.classes])

@@ -67,15 +67,16 @@ def notices(metrics: Mapping[str, Any]) -> list[Notice]:
 
 
 def _transductive(told: Mapping[str, str]) -> list[Notice]:
-    words = ", ".join(f"{when}: {NORMALISATIONS[how]}" for when, how in told.items())
     if "transductive" not in told.values():
-        return [Notice(False, f"BatchNorm normalises by, in {words}.")]
+        words = NORMALISATIONS["running"]
+        return [Notice(False, f"In training, validation and test BatchNorm normalises by {words}.")]
+    words = "; ".join(f"in {when} by {NORMALISATIONS[how]}" for when, how in told.items())
     return [
         Notice(
             True,
             "TRANSDUCTIVE: the queries of an episode are normalised together, so that each tells "
             "about the others. The figures hold only where queries come in such balanced batches, "
-            f"and cannot be compared with inductive ones. BatchNorm normalises by, in {words}.",
+            f"and cannot be compared with inductive ones. BatchNorm normalises {words}.",
         )
     ]
 
@@ -94,8 +95,8 @@ def _shared(leakage: Mapping[str, Any]) -> list[Notice]:
     return found or [
         Notice(
             False,
-            f"No image, pixel by pixel as stored, and no class name, whatever its case, is "
-            f"shared by a part that trains and another: {checked}.",
+            "No image, pixel by pixel as stored, and no class name, whatever its case, stands in "
+            f"two of the parts but for those measured on alone: {checked}.",
         )
     ]
 

@@ -113,11 +113,11 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 def _after(until: Mapping[str, int | None]) -> str:
     if until["steps"] is None:
-        return f"never within 100 steps (95 % interval from {_steps(until['low'])})"
+        return f"never within 100 (95 % interval from {_steps(until['low'])})"
     noun = "step" if until["steps"] == 1 else "steps"
     span = f"{_steps(until['low'])} to {_steps(until['high'])}"
     return f"after {until['steps']} {noun} (95 % interval {span})"
 
 
 def _steps(count: int | None) -> str:
-    return "never within 100" if count is None else str(count)
+    return "never" if count is None else str(count)

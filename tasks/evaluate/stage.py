@@ -139,7 +139,8 @@ def _curves(
         adaptation_curve(one, domain, trained, embedded, seed)
         for one, domain in track(asked, "adaptation curves", len(asked))
     ]
-    return [one for one in found if one]
+    # Shrunk to the same size, two are one.
+    return list({one.key: one for one in found if one}.values())
 
 
 def _shots(
@@ -150,7 +151,7 @@ def _shots(
         shots_curve(one, domain, compared, embedded, track, seed)
         for one, domain in track(asked, "shots curves", len(asked))
     ]
-    return [one for one in found if one]
+    return list({one.key: one for one in found if one}.values())
 
 
 def _log(results: Sequence[Measured], metrics: Mapping[str, Any]) -> None:

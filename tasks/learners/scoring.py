@@ -13,7 +13,7 @@ from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import Learner, as_learner, episode_logits
 from tasks.progress import Track, untracked
 
-_CHUNK_FLOATS = 20_000_000  # bounds the memory of a chunk of episodes, 80 MB
+_CHUNK_FLOATS = 4_000_000  # bounds the memory of a chunk of episodes, 16 MB; larger is slower
 
 
 def model_scores(
