@@ -52,6 +52,12 @@ class Part:
     labels: NDArray[np.int64]
     classes: tuple[ImageClass, ...]
 
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of each class `(class,)` as a number, 0 .. groups - 1 by name."""
+        names = sorted({one.group for one in self.classes})
+        return np.array([names.index(one.group) for one in self.classes], np.int64)
+
 
 @dataclass(frozen=True)
 class Rejected:

@@ -95,6 +95,7 @@ def validation_selector(
     queries: int,
     episodes: int,
     seed: int,
+    within_group: bool = False,
 ) -> Selector:
     """A selector over seeded episodes of the validation classes, their images varied once.
 
@@ -111,12 +112,20 @@ def validation_selector(
         queries: query images of a class.
         episodes: how many.
         seed: `seed` of `params.yaml`.
+        within_group: whether all classes of an episode come from one group.
 
     Raises:
         DataError: the validation classes are too few or too small for such episodes.
     """
     drawn = Pool(part.labels).draw(
-        0, episodes, way=way, shot=shot, queries=queries, seed=seed, purpose="selection"
+        0,
+        episodes,
+        way=way,
+        shot=shot,
+        queries=queries,
+        seed=seed,
+        purpose="selection",
+        groups=part.groups if within_group else None,
     )
     used, places = np.unique(np.concatenate([drawn.support, drawn.query], 2), return_inverse=True)
     images = _varied(part.images, used, augmentation, seed)

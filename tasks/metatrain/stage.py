@@ -17,7 +17,6 @@ from tasks.backbones.build import EncoderSpec, build, read_encoder
 from tasks.backbones.encoder import Encoder
 from tasks.backbones.scale_and_shift import merge_scale_and_shift
 from tasks.episodes.augmentation import Augmentation
-from tasks.episodes.sampler import Pool
 from tasks.learners.selection import validation_selector
 from tasks.metatrain.build import learner_spec, outer_loop, settle_statistics
 from tasks.metatrain.steps import train
@@ -93,8 +92,7 @@ def _meta_train(
         seed=params.seed,
     )
     selector.frozen = section.freezes_backbone
-    pool = Pool(data.base.labels)
-    history = train(loop, selector, pool, section, checkpoints, track, params.seed)
+    history = train(loop, selector, data.base, section, checkpoints, track, params.seed)
     encoder, learner = loop.averaged
     selector.restore(encoder, learner)
     merge_scale_and_shift(encoder)

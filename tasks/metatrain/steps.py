@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.artifacts.checkpoints import Checkpoints
+from tasks.artifacts.image_store import Part
 from tasks.episodes.sampler import Pool
 from tasks.learners.selection import Selector
 from tasks.metatrain.outer_loop import OuterLoop
@@ -50,7 +51,7 @@ class Progress:
 def train(
     loop: OuterLoop,
     selector: Selector,
-    pool: Pool,
+    base: Part,
     section: Metatrain,
     checkpoints: Checkpoints,
     track: Track,
@@ -61,12 +62,13 @@ def train(
     Args:
         loop: takes the steps.
         selector: scores each checkpoint.
-        pool: of the base classes.
+        base: the base classes.
         section: of the params.
         checkpoints: where the state is kept, and may have been kept before.
         track: shows progress.
         seed: `seed` of `params.yaml`.
     """
+    pool, groups = Pool(base.labels), base.groups if section.within_group else None
     progress = Progress()
     if (kept := checkpoints.load()) is not None:
         progress.go_on(kept, loop, selector)
@@ -84,6 +86,7 @@ def train(
             queries=section.queries,
             seed=seed,
             purpose="metatrain",
+            groups=groups,
         )
         progress.losses.append(loop.step(episodes, number))
         progress.done = number + 1

@@ -46,6 +46,7 @@ class Metatrain(Section):
     views: Annotated[int, Field(ge=1, le=64)]
     normalisation: Literal["running", "transductive"]
     alone: bool
+    within_group: bool
     way: Annotated[int, Field(ge=2)]
     shot: PositiveInt
     queries: PositiveInt

@@ -39,3 +39,4 @@ class Selection(Section):
     shot: PositiveInt
     queries: PositiveInt
     episodes: Annotated[int, Field(ge=10)]
+    within_group: bool = False

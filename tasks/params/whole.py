@@ -91,14 +91,14 @@ class Params(Section):
             ParametersError: too few classes, or too few images in them; a line a fault.
         """
         asked = [
-            (f"{key}.selection", "validation", one.way, one.shot + one.queries, False)
+            (f"{key}.selection", "validation", one.way, one.shot + one.queries, one.within_group)
             for key, one in (
                 ("pretrain", self.pretrain.selection),
                 ("metatrain", self.metatrain.selection),
             )
         ]
         meta = self.metatrain
-        asked.append(("metatrain", "base", meta.way, meta.shot + meta.queries, False))
+        asked.append(("metatrain", "base", meta.way, meta.shot + meta.queries, meta.within_group))
         asked += [
             (
                 f"evaluate.protocols[{index}]",

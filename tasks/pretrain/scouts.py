@@ -81,7 +81,7 @@ def make_scouts(
     augmentation: Augmentation,
     *,
     folds: int,
-    selection: Mapping[str, int],
+    selection: Mapping[str, Any],
     batch_size: int,
     epochs: int,
     seed: int,
