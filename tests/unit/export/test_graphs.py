@@ -16,6 +16,7 @@ from tasks.export.modules import Adapt, ImageEncoder, Predict
 from tasks.export.samples import IMAGE_SIZES, SHOTS, drawings, support_set
 from tasks.export.stage import traced_examples
 from tasks.framing.graph import Framing
+from tasks.learners.cosine import Cosine
 from tasks.learners.learner import as_learner, build_learner
 from tasks.learners.spec import LearnerSpec
 from tests.small_project import untrained
@@ -155,11 +156,10 @@ def test_a_graph_explains_itself_and_tells_nothing_of_where_it_was_made() -> Non
     assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
 
 
-def test_what_no_graph_can_hold_is_told_in_one_line() -> None:
-    class Eigenvalues(nn.Module):
-        def forward(self, embeddings: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-            return torch.linalg.eigvalsh(embeddings.T @ embeddings)
-
+def test_what_no_graph_can_hold_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Cosine, "adapt", lambda _, support, *__: torch.linalg.eigvalsh(support.T @ support)
+    )
     with pytest.raises(BundleError, match=r"adapt: PyTorch cannot make a graph") as refused:
-        exported("adapt", Eigenvalues(), DIM)
+        exported("adapt", Adapt(learner("cosine")), DIM)
     assert "eigh" in str(refused.value) and "\n" not in str(refused.value)

@@ -73,3 +73,40 @@ def test_words_tell_how_much_of_each_learner_is_carried() -> None:
     )
     anil = build_learner(LearnerSpec("anil", 8, inner_steps=1))
     assert in_words(anil) == "all of it: 1 gradient step of the head"
+
+
+def test_the_card_tells_transfer_at_its_best_speed_calibration_and_leakage(
+    golden_bundle: Path,
+) -> None:
+    description = json.loads((golden_bundle / "manifest.json").read_text())
+    metrics = description["metrics"]
+    [result] = metrics["results"].values()
+    result["tuned"] = {"chosen": "ridge, lambda 1"}
+    result["accuracy"]["tuned"], result["interval95"]["tuned"] = 0.85, 0.01
+    result["gain"]["meta_over_tuned"] = {"mean": 0.05, "interval95": 0.01}
+    result["calibration_error"] = {"meta": 0.02}
+    until = {"steps": None, "low": 50, "high": None}
+    metrics["adaptation_curves"] = {
+        "one": {
+            "domain": "novel",
+            "way": 5,
+            "shot": 1,
+            "target": 0.8,
+            "starts": {"random": {"steps_until_target": until}},
+        }
+    }
+    metrics["leakage"] = {
+        "shared": [{"first": "base", "second": "novel", "images": 3, "names": 0}],
+        "weights": "imagenet",
+        "imagenet_class_names": {"novel": ["goldfish"]},
+    }
+    card = model_card(description)
+    for line in (
+        "- novel, 5-way 1-shot: ridge, lambda 1, 85.00 ± 1.00; +5.00 ± 1.00\n",
+        "- novel, 5-way 1-shot, 80.00 %: random never [50, never]\n",
+        "novel_5way_1shot 2.00.\n",
+        "- base and novel share 3 images and 0 class names.\n",
+        "Classes of novel with names of ImageNet classes: goldfish.\n",
+    ):
+        assert line in card
+    assert "\n\n\n" not in card
