@@ -59,6 +59,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
             *(_accuracy(result, start) for start in STARTS),
             _gain(result),
         )
+    table.caption = "\n".join(_speed(one) for one in metrics.get("adaptation_curves", {}).values())
+    table.caption_justify = "left"
     return table
 
 
@@ -108,7 +110,16 @@ def comparison_rows(
 
 def _protocol(result: Mapping[str, Any]) -> str:
     within = " within a group" if result.get("within_group") else ""
-    return f"{result['domain']} {result['way']}-way {result['shot']}-shot{within}"
+    uneven = " imbalanced" if result.get("imbalanced") else ""
+    return f"{result['domain']} {result['way']}-way {result['shot']}-shot{within}{uneven}"
+
+
+def _speed(curve: Mapping[str, Any]) -> str:
+    """Steps that meta needs for what transfer alone has after the last one."""
+    until = curve["starts"]["meta"]["steps_until_target"]
+    steps, low, high = ("never" if one is None else one for one in until.values())
+    reached = f"transfer's {100 * curve['target']:.2f} after {steps} steps of meta"
+    return f"{_protocol(curve)}: {reached} [{low}, {high}]"
 
 
 def _accuracy(result: Mapping[str, Any], start: str) -> str:

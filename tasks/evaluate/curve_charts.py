@@ -51,16 +51,15 @@ def seconds_chart(curve: AdaptationCurve, seconds: Mapping[str, NDArray[np.float
 
 
 def shots_chart(shots: Shots) -> str:
-    """Accuracy against support images a class."""
+    """Wrong answers against support images a class."""
     with chart(3.4) as (drawn, figure, axes):
         for arm, accuracy in shots.accuracy.items():
-            _band(axes, list(shots.shots), accuracy, arm)
+            _band(axes, list(shots.shots), 1 - accuracy, arm)
         axes.set_xscale("log")
         axes.set_xticks(shots.shots, [str(one) for one in shots.shots])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("support images a class")
-        axes.set_ylabel("accuracy, %")
-        axes.grid(axis="y")
+        _log_errors(axes)
         legend_below(figure, axes)
     return drawn.svg
 

@@ -49,7 +49,7 @@ def pictures(
             for picture in (
                 Picture(
                     steps_chart(curve),
-                    f"{curve.title}: accuracy against gradient steps.",
+                    f"{curve.title}: wrong answers against gradient steps.",
                     "Curves of the table below, by steps",
                 ),
                 Picture(
@@ -62,7 +62,7 @@ def pictures(
         shots=[
             Picture(
                 shots_chart(one),
-                f"{one.title}: accuracy against support images a class.",
+                f"{one.title}: wrong answers against support images a class.",
                 "Accuracy of each arm by shots",
             )
             for one in shots

@@ -104,10 +104,12 @@ def headline(metrics: Mapping[str, Any]) -> str:
         return ""
     until = curve["starts"]["meta"]["steps_until_target"]
     plain = curve["starts"]["transfer"]["steps_until_target"]
+    prototypes = curve["starts"]["transfer_from_prototypes"]["steps_until_target"]
     return (
         f"On {curve['domain']} classes, {curve['way']}-way {curve['shot']}-shot, transfer alone "
         f"stands at {100 * curve['target']:.2f} % after {curve['steps'][-1]} gradient steps. "
-        f"Transfer + meta reaches that {_after(until)}; transfer alone itself {_after(plain)}."
+        f"Transfer + meta reaches that {_after(until)}; transfer alone itself {_after(plain)}; "
+        f"from prototypes, which takes no meta-training either, {_after(prototypes)}."
     )
 
 

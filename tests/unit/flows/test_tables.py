@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from flows.repro import StageResult
-from flows.tables import comparison_rows, read_metrics, stage_rows
+from flows.tables import comparison_rows, metrics_table, read_metrics, stage_rows
 from tasks.errors import DataError
 
 
@@ -38,3 +38,21 @@ def test_damaged_metrics_are_told_with_the_file(tmp_path: Path, text: str) -> No
     path.write_text(text)
     with pytest.raises(DataError, match=r"metrics\.json"):
         read_metrics(path)
+
+
+def test_the_table_says_how_fast_meta_adapts_where_that_was_measured(
+    metrics: dict[str, Any],
+) -> None:
+    assert metrics_table(metrics).caption == ""
+    until = {"steps": 0, "low": 0, "high": None}
+    metrics["adaptation_curves"] = {
+        "one": {
+            "domain": "novel",
+            "way": 20,
+            "shot": 1,
+            "target": 0.9764,
+            "starts": {"meta": {"steps_until_target": until}},
+        }
+    }
+    told = "novel 20-way 1-shot: transfer's 97.64 after 0 steps of meta [0, never]"
+    assert metrics_table(metrics).caption == told
