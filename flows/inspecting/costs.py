@@ -18,10 +18,10 @@ from tasks.workers import cores, process_pool
 if TYPE_CHECKING:
     from flows.inspecting.timing import Timed
 
-ARMS = 3  # random start, transfer and meta, which evaluate compares
+ARMS = 4  # random start, meta alone, transfer and meta, which evaluate compares
 EXPORT_S = 12.0  # beyond the start, as seen with conv4 on two cores; not measured here
 EXPORT_BYTES = 1_000_000_000  # likewise
-REPORT_S = 3.0  # charts and report, likewise
+REPORT_S = 20.0  # tuning, curves, charts and report, likewise
 _CACHE_PAGE_BYTES = 16_384  # of the cache of decoded images; as many tiles as fit share one
 _CACHE_ROW_BYTES = 60  # of a tile there besides its pixels
 _CACHE_INDEX_BYTES = 200  # of indices and of what a file is known by, as measured

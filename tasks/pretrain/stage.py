@@ -76,6 +76,7 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
     logger.info("kept epoch %d of %d", trained.epoch, len(trained.history))
     description = {
         "encoder": spec.as_json(),
+        "weights": section.weights,
         "classifier": {
             "name": section.classifier,
             "dim": trained.encoder.width,

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tasks.artifacts.files import read_json, sha256
-from tasks.artifacts.layout import EVALUATED, METRICS, REPORT
+from tasks.artifacts.layout import EVALUATED, METRICS, PRETRAINED, REPORT
 from tasks.evaluate.stage import evaluate
 from tasks.evaluate.statistics import estimate, paired_difference
 from tasks.evaluate.trajectories import STEPS
@@ -100,3 +100,44 @@ def test_pairing_cancels_what_episodes_have_in_common() -> None:
     difference = paired_difference(ours, theirs)
     assert difference.interval95 < estimate(ours).interval95 / 10
     assert abs(difference.mean - 0.01) < difference.interval95 * 2
+
+
+def test_without_meta_alone_with_another_head_and_every_kind_of_episode(
+    tiny_project: Project,
+) -> None:
+    params = tiny_project(
+        metatrain={"alone": False},
+        evaluate={
+            "adaptation": "centred_cosine",
+            "protocols": [
+                {"domain": "novel", "way": "all", "shot": 1},
+                {"domain": "novel", "way": 3, "shot": 4, "imbalanced": True},
+                {"domain": "digits", "way": 2, "shot": 1, "within_group": True},
+            ],
+            "fine_tuning": {"network": True, "network_steps": [1], "episodes": 10},
+        },
+    )
+    pretrain(params, untracked)
+    metatrain(params, untracked)
+    rates = "segment,starts_at_epoch,rate,score,chosen\n0,0,0.01,0.5,0\n0,0,0.003,0.6,1\n"
+    (PRETRAINED / "rates.csv").write_text(rates)
+    evaluate(params, untracked)
+    metrics = read_json(METRICS, "evaluate")
+    assert list(metrics["results"]) == [
+        "novel_allway_1shot",
+        "novel_3way_4shot_imbalanced",
+        "digits_2way_1shot_within_group",
+    ]
+    everything = metrics["results"]["novel_allway_1shot"]
+    assert everything["way"] == 6
+    assert "alone" not in everything["accuracy"]
+    assert any("network" in title for title in everything["tuned"]["candidates"])
+    for curve in metrics["adaptation_curves"].values():
+        assert list(curve["starts"]) == ["random", "transfer", "transfer_from_prototypes", "meta"]
+        assert curve["starts"]["transfer"]["accuracy"][0] == pytest.approx(1 / curve["way"])
+    with (EVALUATED / "adaptation_curve.csv").open() as file:
+        assert {row["alone"] for row in csv.DictReader(file)} == {""}
+    report = REPORT.read_text()
+    assert "All arms adapt by centred_cosine" in report
+    assert "learning rate (ringed: chosen)" in report
+    assert "meta alone" not in report
