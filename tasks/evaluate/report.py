@@ -115,7 +115,8 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 def _after(until: Mapping[str, int | None]) -> str:
     if until["steps"] is None:
-        return f"never within 100 (95 % interval from {_steps(until['low'])})"
+        reached = "" if until["low"] is None else f" (95 % interval from {until['low']})"
+        return f"never within 100{reached}"
     noun = "step" if until["steps"] == 1 else "steps"
     span = f"{_steps(until['low'])} to {_steps(until['high'])}"
     return f"after {until['steps']} {noun} (95 % interval {span})"
