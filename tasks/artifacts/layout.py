@@ -14,3 +14,4 @@ BUNDLE = Path("exports/bundle")
 
 METRICS = EVALUATED / "metrics.json"
 REPORT = EVALUATED / "report.html"
+TIMED = STATE / "evaluate"  # the report again, with what a clock said

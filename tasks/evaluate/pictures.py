@@ -26,7 +26,7 @@ def pictures(
     Args:
         results: of the protocols.
         curves: against steps.
-        seconds: of each curve, by its key.
+        seconds: of each curve, by its key; a curve without any is drawn against steps alone.
         shots: curves against shots.
     """
     return Pictures(
@@ -44,20 +44,7 @@ def pictures(
             ),
         ],
         adaptation=[
-            picture
-            for curve in curves
-            for picture in (
-                Picture(
-                    steps_chart(curve),
-                    f"{curve.title}: wrong answers against gradient steps.",
-                    "Curves of the table below, by steps",
-                ),
-                Picture(
-                    seconds_chart(curve, seconds[curve.key]),
-                    f"{curve.title}: the same against time on this machine.",
-                    "The same curves by milliseconds",
-                ),
-            )
+            picture for curve in curves for picture in _along(curve, seconds.get(curve.key))
         ],
         shots=[
             Picture(
@@ -76,6 +63,23 @@ def pictures(
             for one in _first_of_each_domain(results)
         ],
     )
+
+
+def _along(curve: AdaptationCurve, seconds: Seconds | None) -> list[Picture]:
+    """The curve against steps and, where they were measured, against seconds."""
+    by_steps = Picture(
+        steps_chart(curve),
+        f"{curve.title}: wrong answers against gradient steps.",
+        "Curves of the table below, by steps",
+    )
+    if seconds is None:
+        return [by_steps]
+    by_seconds = Picture(
+        seconds_chart(curve, seconds),
+        f"{curve.title}: the same against time on this machine.",
+        "The same curves by milliseconds",
+    )
+    return [by_steps, by_seconds]
 
 
 def pairs_to_look_at(
