@@ -1,7 +1,8 @@
 """What several tests need: a project in miniature, whose stages run in a second."""
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tasks.artifacts.image_store import ImageClass, Part, write_image_store
 from tasks.artifacts.layout import PREPARED
 from tasks.params import Params
 from tasks.params_file import load_params
+from tasks.run_lock import TOKEN_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,6 +86,13 @@ def bars(prefix: str, classes: int, images: int = 8, side: int = 16) -> Part:
         pixels[at, row : row + 3, column : column + 6] //= 6
     names = tuple(ImageClass(f"{prefix} {index}", "bars", images) for index in range(classes))
     return Part(pixels, np.repeat(np.arange(classes), images), names)
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_left_behind() -> Iterator[None]:
+    """A run's token that outlives its test would stop every stage a later test starts."""
+    yield
+    assert TOKEN_VARIABLE not in os.environ
 
 
 @pytest.fixture

@@ -77,9 +77,10 @@ def test_what_a_run_starts_belongs_to_it(monkeypatch: pytest.MonkeyPatch) -> Non
         assert holder is not None
         assert holder.command == "mine"
         assert NOTE_FILE.exists()
-        monkeypatch.setenv(TOKEN_VARIABLE, "of an older run")
-        with pytest.raises(BusyError), join_run("a stranger"):
-            pass
+        with monkeypatch.context() as stranger:
+            stranger.setenv(TOKEN_VARIABLE, "of an older run")
+            with pytest.raises(BusyError), join_run("a stranger"):
+                pass
 
 
 def test_the_token_goes_when_the_run_ends() -> None:
