@@ -801,10 +801,10 @@ def read_image(image: ImageLike, maximum_side_px: int) -> NDArray[np.uint8]:
         maximum_side_px: the longest side to accept.
 
     Returns:
-        RGB `(height, width, 3)`, 0..255; of a GIF the first frame.
+        RGB `(height, width, 3)`, 0..255; the first frame of several.
 
     Raises:
-        FewShotError: no image, damaged, animated, or larger than accepted.
+        FewShotError: no image, damaged, or larger than accepted.
     """
     if isinstance(image, np.ndarray):
         return _checked_array(image, maximum_side_px)
@@ -851,11 +851,9 @@ def _decoded(opened: Callable[[], Image.Image], maximum_side_px: int) -> NDArray
     try:
         image = opened()
         _refuse_large(*image.size, maximum_side_px)
-        # Of a GIF, the first of its frames is as good as any.
-        frames = getattr(image, "n_frames", 1) if image.format in ("PNG", "TIFF", "WEBP") else 1
-        if frames > 1:
-            raise FewShotError(f"animated or of several pages: found {frames} frames, needed one")
-        return np.array(_rgb(ImageOps.exif_transpose(image), image.format))
+        image.load()
+        upright = image if _is_upright(image) else ImageOps.exif_transpose(image)
+        return np.array(_rgb(upright, image.format))
     except FewShotError:
         raise
     except MemoryError:
@@ -869,6 +867,11 @@ def _decoded(opened: Callable[[], Image.Image], maximum_side_px: int) -> NDArray
         ) from None
     except Exception as error:  # a decoder answers damaged bytes with almost any exception
         raise FewShotError(f"damaged image ({_first(error)}); replace it") from None
+
+
+def _is_upright(image: Image.Image) -> bool:
+    """Whether EXIF asks for no turn, which spares a copy."""
+    return bool(image.getexif().get(0x0112, 1) == 1)
 
 
 def _rgb(image: Image.Image, file_format: str | None) -> Image.Image:
