@@ -153,6 +153,7 @@ def serve(
 
 app.command()(cli_data.inspect)
 app.command()(cli_bundle.predict)
+app.command()(cli_bundle.enroll)
 app.command()(cli_bundle.score)
 
 
