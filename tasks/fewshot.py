@@ -146,17 +146,12 @@ class FewShotClassifier:
             FewShotError: as for a new model; or the head is missing, damaged, larger than
                 accepted, or made with another encoder.
         """
-        path = Path(head)
-        found = _read_head(path, _encoder_sha256(_read_manifest(Path(bundle))))
+        manifest = _read_manifest(Path(bundle))
+        found = _read_head(Path(head), _encoder_sha256(manifest), manifest["embedding_dim"])
         own = found.meta["threshold"] if threshold is None else threshold
         model = cls(
             bundle, encoder=encoder or found.meta["embedded_by"], threads=threads, threshold=own
         )
-        if found.embeddings.shape[1] != model._graphs.dim:
-            raise FewShotError(
-                f"{path}: found embeddings of {found.embeddings.shape[1]} numbers, needed "
-                f"{model._graphs.dim}; enroll the images again"
-            )
         model._pictures = found.pictures()
         return model
 
@@ -685,15 +680,15 @@ def _session(
 def _read_file(path: Path, maximum_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(maximum_bytes + 1)
+            size = os.fstat(file.fileno()).st_size
+            if size > maximum_bytes:
+                raise FewShotError(
+                    f"{path}: found {size:,} bytes, needed at most {maximum_bytes:,}; use a "
+                    "bundle from a source that you trust"
+                )
+            return file.read()
     except OSError as error:
         raise FewShotError(f"{path}: cannot be read: {error.strerror}; copy it again") from None
-    if len(content) > maximum_bytes:
-        raise FewShotError(
-            f"{path}: larger than {maximum_bytes:,} bytes, the most that is read; use a bundle "
-            "from a source that you trust"
-        )
-    return content
 
 
 def _first(error: BaseException) -> str:
@@ -920,7 +915,7 @@ class _Head:
         return found
 
 
-def _read_head(path: Path, encoder_sha256: str) -> _Head:
+def _read_head(path: Path, encoder_sha256: str, dim: int) -> _Head:
     """Read a head file; what it declares is checked before memory is taken for it.
 
     Raises:
@@ -935,9 +930,9 @@ def _read_head(path: Path, encoder_sha256: str) -> _Head:
                 )
                 labels = _read_array(archive, "labels", "int64", 1, 8 * MAXIMUM_IMAGES)
                 embeddings = _read_array(
-                    archive, "embeddings", "float32", 2, 4 * MAXIMUM_IMAGES * 2**14
+                    archive, "embeddings", "float32", 2, 4 * MAXIMUM_IMAGES * dim
                 )
-        _check_rows(meta, embeddings, labels)
+        _check_rows(meta, embeddings, labels, dim)
     except FileNotFoundError:
         raise FewShotError(f"{path}: no head file here; `save` makes one") from None
     except FewShotError as fault:
@@ -1023,8 +1018,16 @@ def _checked_meta(content: NDArray[np.uint8], encoder_sha256: str) -> dict[str, 
 
 
 def _check_rows(
-    meta: Mapping[str, Any], embeddings: NDArray[np.float32], labels: NDArray[np.int64]
+    meta: Mapping[str, Any],
+    embeddings: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    dim: int,
 ) -> None:
+    if embeddings.shape[1] != dim:
+        raise FewShotError(
+            f"found embeddings of {embeddings.shape[1]} numbers, needed {dim}; enroll the images "
+            "again"
+        )
     sizes = (len(embeddings), len(labels), len(meta["sources"]))
     if len(set(sizes)) != 1:
         raise FewShotError(
