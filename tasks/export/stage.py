@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict
 
 import onnx
 import torch
 
-from tasks.artifacts.contract import GOLDEN, MANIFEST, MODEL_CARD, GraphContract, graph_file
+from tasks.artifacts.contract import GOLDEN, INT8, MANIFEST, MODEL_CARD, GraphContract, graph_file
 from tasks.artifacts.files import complete_folder, read_json, write_json
 from tasks.artifacts.golden import write_golden
 from tasks.artifacts.image_store import MANIFEST as DATA_MANIFEST
@@ -22,11 +23,19 @@ from tasks.export.graphs import serialised, trace
 from tasks.export.manifest import describe, file_entries, model_card, model_notes
 from tasks.export.parity import measure_parity
 from tasks.export.parts import Parts, read_parts
-from tasks.export.provenance import provenance, versions
+from tasks.export.provenance import provenance
+from tasks.export.quantising import quantise
 from tasks.params import Params
 from tasks.progress import Track
 
 logger = logging.getLogger(__name__)
+
+
+class _Measuring(TypedDict):
+    queries: int
+    seed: int
+    track: Track
+
 
 # Sizes to trace with: all different, none 0 or 1, which the exporter takes for constants.
 _TRACED = {"batch": 3, "height": 40, "width": 53, "support": 7, "way": 4}
@@ -61,14 +70,13 @@ def export(params: Params, track: Track) -> None:
         for name in track(list(parts.modules()), "tracing and checking graphs")
     }
     parity = measure_parity(models, parts, params.seed)
-    adaptation = describe_adaptation(
-        parts,
-        store,
-        params.evaluate.protocols[0],
-        queries=params.evaluate.queries,
-        seed=params.seed,
-        track=track,
-    )
+    kind, queries = params.evaluate.protocols[0], params.evaluate.queries
+    measuring: _Measuring = {"queries": queries, "seed": params.seed, "track": track}
+    adaptation = describe_adaptation(parts, store, kind, **measuring)
+    quantised = quantise(models["encoder"], parts, store, params.export, kind, **measuring)
+    if quantised.model is not None:
+        check_graph(quantised.model, graph_file(INT8), parts.contracts()["encoder"])
+        models[INT8] = quantised.model
     with complete_folder(BUNDLE) as folder:
         _write_graphs(folder, models)
         write_golden(folder / GOLDEN, golden_examples(parts, params.seed))
@@ -80,7 +88,7 @@ def export(params: Params, track: Track) -> None:
             metrics=metrics,
             parity=parity,
             provenance=provenance(params, PREPARED / DATA_MANIFEST),
-            versions=versions(),
+            sections={"quantisation": quantised.figures},
         )
         (folder / MODEL_CARD).write_text(model_card(description), encoding="utf-8")
         write_json(folder / MANIFEST, {**description, "files": file_entries(folder)})
