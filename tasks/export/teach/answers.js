@@ -7,7 +7,7 @@ function answerOf(embedding, probabilities, learned, settings, threshold) {
     .sort((one, other) => other.probability - one.probability);
   const isAlike = settings.unknown?.score === "similarity";
   const score = isAlike ? cosine(embedding, learned.centres[ranked[0].at]) : ranked[0].probability;
-  return { ranked, score, threshold, isUnknown: threshold !== null && score < threshold };
+  return { ranked, score, threshold, isUnknown: score < threshold };
 }
 
 function answerInWords({ ranked, isUnknown }) {
@@ -29,7 +29,7 @@ class AnswerView {
     this.verdict.textContent = answer ? answerInWords(answer) : hint;
     this.verdict.className = answer ? (answer.isUnknown ? "unknown" : "known") : "quiet";
     this.why.textContent = answer?.isUnknown
-      ? `Nothing taught fits well enough: ${answer.score.toFixed(2)}, needed ${answer.threshold.toFixed(2)}.`
+      ? `Nothing taught fits well enough: ${answer.score.toFixed(3)}, needed ${answer.threshold.toFixed(3)}.`
       : "";
     const present = new Set(classes.map(({ key }) => key));
     for (const key of this.rows.keys()) if (!present.has(key)) this.rows.delete(key);

@@ -83,7 +83,7 @@ function aboutHead(meta, settings) {
     );
   }
   const names = about.classes;
-  const isNamed = (name) => typeof name === "string" && name && name.length <= MOST_NAME_LETTERS;
+  const isNamed = (name) => typeof name === "string" && name && [...name].length <= MOST_NAME_LETTERS;
   if (!Array.isArray(names) || !names.every(isNamed) || new Set(names).size !== names.length) {
     throw new Error("its class names are not all different texts");
   }

@@ -41,7 +41,7 @@ function learnInBatch() {
 
 function answered(embedding, probabilities) {
   if (!probabilities || learned.classes.length < 2) return null;
-  return answerOf(embedding, probabilities, learned, settings, history.present.threshold);
+  return answerOf(embedding, probabilities, learned, settings, history.present.threshold ?? usualThreshold);
 }
 
 function tryFiles(files) {

@@ -1,6 +1,7 @@
 // What was taught, as snapshots that never change; and the way back through them.
 //
-// A lesson: {classes: [{key, name, pictures: [{embedding, source, thumbnail}]}], threshold}.
+// A lesson: {classes: [{key, name, pictures: [{embedding, source, thumbnail}]}], threshold}; a
+// threshold of null is the bundle's own, as in a head file.
 
 class History {
   constructor(lesson) {
@@ -53,7 +54,8 @@ function newClass(name, pictures = []) {
 
 /** A name as heads hold it. */
 function tidyName(text) {
-  return text.normalize("NFC").replace(/\s+/gu, " ").trim().slice(0, MOST_NAME_LETTERS);
+  const tidy = text.normalize("NFC").replace(/\s+/gu, " ").trim();
+  return [...tidy].slice(0, MOST_NAME_LETTERS).join("").trim();
 }
 
 /** The first of "class 1", "class 2" ... that is free. */

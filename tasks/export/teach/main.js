@@ -6,7 +6,7 @@ function render() {
   document.body.classList.toggle("empty", !lesson.classes.length);
   queryList.render(queries, selected);
   renderAnswer();
-  renderUnknown(lesson.threshold);
+  renderUnknown(lesson.threshold ?? usualThreshold);
   for (const [id, steps] of [
     ["undo", history.past],
     ["redo", history.future],
@@ -43,13 +43,14 @@ function renderUnknown(threshold) {
   const range = byId("threshold");
   range.min = about.score === "similarity" ? -1 : 0;
   range.max = 1;
-  range.disabled = threshold === null;
-  byId("unknown-on").checked = threshold !== null;
-  if (threshold !== null) range.value = threshold;
-  byId("threshold-text").textContent = (threshold ?? Number(range.value)).toFixed(2);
+  const isOn = threshold > NEVER;
+  range.disabled = !isOn;
+  byId("unknown-on").checked = isOn;
+  range.value = isOn ? threshold : about.threshold;
+  byId("threshold-text").textContent = Number(range.value).toFixed(3);
   byId("threshold-kind").textContent = about.score === "similarity" ? "similarity" : "probability";
   byId("unknown-words").textContent =
-    `At ${about.threshold.toFixed(2)}, which was measured with ${about.way} classes of ` +
+    `At ${about.threshold.toFixed(3)}, which was measured with ${about.way} classes of ` +
     `${counted(about.shot, "picture")}: ${percent(about.false_accept)} of pictures of other classes ` +
     `are given a name all the same, ${percent(about.false_reject)} of pictures of taught classes are not.`;
 }
@@ -82,9 +83,10 @@ async function loadHead(file) {
   }
   const classes = head.classes.map(({ name, pictures }) => newClass(name, pictures));
   announcement = `Loaded ${file.name}.`;
-  change(changes.replace({ classes, threshold: head.threshold ?? usualThreshold }), `loaded ${file.name}`);
+  change(changes.replace({ classes, threshold: head.threshold }), `loaded ${file.name}`);
   savedLesson = history.present;
   if (head.note) notice(head.note);
+  await isLearning;
 }
 
 function saveHead() {
@@ -141,9 +143,13 @@ byId("new-class").onsubmit = (event) => {
 };
 
 byId("unknown-on").onchange = (event) =>
-  change(changes.answerUnknownBelow(event.target.checked ? usualThreshold : null), "changed when to answer unknown");
+  change(changes.answerUnknownBelow(event.target.checked ? null : NEVER), "changed when to answer unknown");
 byId("threshold").oninput = (event) =>
-  change(changes.answerUnknownBelow(Number(event.target.value)), "changed when to answer unknown", "threshold");
+  change(
+    changes.answerUnknownBelow(Number(event.target.value)),
+    "changed when to answer unknown",
+    "threshold",
+  );
 
 takeDrops(byId("folders"), teachFolders);
 takeDrops(byId("stage"), tryFiles);

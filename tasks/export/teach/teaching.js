@@ -2,11 +2,12 @@
 
 const byId = (id) => document.getElementById(id);
 const settings = JSON.parse(byId("settings").textContent);
+const NEVER = -1; // a threshold that no score lies below
 const limitPx = settings.limits.maximum_image_side_px;
-const usualThreshold = settings.unknown?.threshold ?? null;
+const usualThreshold = settings.unknown?.threshold ?? NEVER;
 
 const model = new Model(settings.embedding_dim);
-const history = new History({ classes: [], threshold: usualThreshold });
+const history = new History({ classes: [], threshold: null });
 const classList = new ClassList(byId("classes"), {
   choose: (key) => chooseFiles("pick-files", (files) => teach(key, files)),
   teach: (key, files) => teach(key, files),
