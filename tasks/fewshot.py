@@ -32,9 +32,9 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL import Image
 
 __all__ = ["FewShotClassifier", "FewShotError", "Ranking", "read_image"]
@@ -397,7 +397,7 @@ def _stacked(pictures: Sequence[_Picture], dim: int) -> NDArray[np.float32]:
 def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows at length one; a row of zeros stays as it is."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return cast(NDArray[np.float32], rows / np.maximum(lengths, np.float32(1e-12)))
+    return cast("NDArray[np.float32]", rows / np.maximum(lengths, np.float32(1e-12)))
 
 
 def _checked_name(name: object) -> str:
@@ -563,7 +563,7 @@ class _Graphs:
         self, graph: str, outputs: list[str], inputs: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
         try:
-            return cast(list[NDArray[Any]], self._sessions[graph].run(outputs, inputs))
+            return cast("list[NDArray[Any]]", self._sessions[graph].run(outputs, inputs))
         except Exception as error:  # the runtime's own exceptions share no other base
             raise FewShotError(f"{graph}: refused its inputs ({_first(error)})") from None
 
