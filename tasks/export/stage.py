@@ -17,7 +17,7 @@ from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import BUNDLE, METATRAINED, METRICS, PREPARED
 from tasks.artifacts.model_store import read_description
 from tasks.export.adaptation import describe_adaptation
-from tasks.export.check import check_graph, replay_without_torch
+from tasks.export.check import check_graph, verify_bundle
 from tasks.export.examples import golden_examples
 from tasks.export.graphs import serialised, trace
 from tasks.export.manifest import describe, file_entries, model_card, model_notes
@@ -92,7 +92,7 @@ def export(params: Params, track: Track) -> None:
         )
         (folder / MODEL_CARD).write_text(model_card(description), encoding="utf-8")
         write_json(folder / MANIFEST, {**description, "files": file_entries(folder)})
-        replay_without_torch(folder)
+        verify_bundle(folder)
         sizes = [entry["bytes"] for entry in file_entries(folder).values()]
     logger.info("%s: %d files, %.1f MB", BUNDLE, len(sizes) + 1, sum(sizes) / 1e6)
 
