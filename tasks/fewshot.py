@@ -117,11 +117,15 @@ class FewShotClassifier:
         threads: int | None = None,
         threshold: float | None = None,
     ) -> None:
+        if threads is not None and not _is_count(threads):
+            raise FewShotError(f"found threads {threads!r}, needed a number from 1, or None")
         self._graphs = _Graphs(Path(bundle), encoder, threads)
         self._own_threshold = _checked_threshold(threshold)
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # held for moments; not while graphs run
+        self._learning = threading.Lock()  # so that several predictions learn once
         self._pictures: dict[str, list[_Picture]] = {}
         self._rule: _Rule | None = None
+        self._changes = 0  # of the pictures, which make the rule stale
 
     @classmethod
     def load(
@@ -199,7 +203,7 @@ class FewShotClassifier:
         embeddings = iter(self.embed(every, progress))
         with self._lock:
             self._refuse_too_many(dict(named), len(every))
-            self._rule = None
+            self._changed()
             for name, images in named:
                 added = [_Picture(next(embeddings), _source(image)) for image in images]
                 self._pictures.setdefault(name, []).extend(added)
@@ -253,7 +257,7 @@ class FewShotClassifier:
         """
         with self._lock:
             del self._pictures[self._known(name)]
-            self._rule = None
+            self._changed()
 
     def forget_image(self, name: str, index: int = -1) -> None:
         """Remove one image of a class: the newest, or by its number in order of enrolment from 0.
@@ -271,7 +275,7 @@ class FewShotClassifier:
                     "they count from 0"
                 )
             del pictures[index]
-            self._rule = None
+            self._changed()
 
     def rename(self, old: str, new: str) -> None:
         """Call a class otherwise; it keeps its place.
@@ -287,7 +291,7 @@ class FewShotClassifier:
                 after if name == before else name: pictures
                 for name, pictures in self._pictures.items()
             }
-            self._rule = None
+            self._changed()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the enrolled classes to a head file (`.npz`, no pickle), whole or not at all.
@@ -332,23 +336,35 @@ class FewShotClassifier:
             for row, score in zip(probabilities.tolist(), scores.tolist(), strict=True)
         ]
 
-    def _current_rule(self) -> _Rule:
-        with self._lock:
-            if self._rule is None:
-                self._rule = self._learn()
-            return self._rule
+    def _changed(self) -> None:
+        self._rule = None
+        self._changes += 1
 
-    def _learn(self) -> _Rule:
-        counts = [len(pictures) for pictures in self._pictures.values()]
+    def _current_rule(self) -> _Rule:
+        """What follows from the pictures as they are at the call, or later."""
+        with self._learning:
+            with self._lock:
+                if self._rule is not None:
+                    return self._rule
+                changes = self._changes
+                pictures = {name: tuple(each) for name, each in self._pictures.items()}
+            rule = self._learn(pictures)
+            with self._lock:
+                if changes == self._changes:
+                    self._rule = rule
+            return rule
+
+    def _learn(self, classes: Mapping[str, Sequence[_Picture]]) -> _Rule:
+        counts = [len(pictures) for pictures in classes.values()]
         if not any(counts):
             raise FewShotError("found no enrolled image, needed one or more: enroll(name, images)")
-        every = [picture for pictures in self._pictures.values() for picture in pictures]
+        every = [picture for pictures in classes.values() for picture in pictures]
         embeddings = _stacked(every, self._graphs.dim)
         labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
         weight, bias = self._graphs.adapt(embeddings, labels, len(counts))
         sums = np.zeros((len(counts), self._graphs.dim), np.float32)
         np.add.at(sums, labels, _directions(embeddings))
-        return _Rule(tuple(self._pictures), weight, bias, _directions(sums))
+        return _Rule(tuple(classes), weight, bias, _directions(sums))
 
     def _known(self, name: str) -> str:
         """The name as it is kept, of a class that there is."""

@@ -236,6 +236,34 @@ def test_many_threads_enroll_predict_and_forget_at_once(golden_bundle: Path) -> 
     assert model.classes == {"kept": 1, "shared": 64}
 
 
+def test_enrolling_waits_for_no_rule_and_makes_the_one_under_way_stale(
+    model: FewShotClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapt, started, go_on = fewshot._Graphs.adapt, threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def slow(graphs: Any, embeddings: np.ndarray, *others: Any) -> Any:
+        seen.append(len(embeddings))
+        started.set()
+        assert go_on.wait(60)
+        return adapt(graphs, embeddings, *others)
+
+    monkeypatch.setattr(fewshot._Graphs, "adapt", slow)
+    predictions = [
+        threading.Thread(target=model.predict, args=(picture(0),), daemon=True) for _ in range(2)
+    ]
+    predictions[0].start()
+    assert started.wait(60)
+    model.enroll("late", picture(1))
+    assert model.classes["late"] == 1 and seen == [4]
+    predictions[1].start()
+    go_on.set()
+    for thread in predictions:
+        thread.join(60)
+    assert "late" in dict(model.predict(picture(0)))
+    assert seen == [4, 5]
+
+
 # --- unknown --------------------------------------------------------------------------------------
 
 
@@ -346,6 +374,12 @@ def test_a_bundle_that_is_not_sound_is_refused_in_one_line(
     with pytest.raises(FewShotError, match=line) as refused:
         FewShotClassifier(bundle_copy)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
+def test_threads_are_counted_from_one(golden_bundle: Path, threads: Any) -> None:
+    with pytest.raises(FewShotError, match="needed a number from 1, or None"):
+        FewShotClassifier(golden_bundle, threads=threads)
 
 
 @pytest.mark.parametrize("encoder", ["encoder.int8.onnx", "../encoder.onnx", "manifest.json"])
