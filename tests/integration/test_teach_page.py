@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,15 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sklearn.datasets import load_digits
 
 from tasks.artifacts.bundle import Bundle
-from tasks.errors import DataError
 from tasks.export.teach.page import teach_page
-from tasks.export.teach.runtime import default_cache_folder, fetch_runtime
 from tasks.fewshot import FewShotClassifier
 from tests.conftest import GOLDEN_BUNDLE
+from tests.teach_page import START_MS, Teach, open_browser, open_page, pinned_runtime
 
 pytestmark = pytest.mark.slow
 
@@ -30,33 +28,19 @@ DIGITS = (2, 3, 7)
 SHOT = 4
 QUERIES = 34  # of each class
 TOLERANCE = 0.02  # of a probability: another processor rounds grey levels otherwise
-START_MS = 60_000
 HOSTILE = "<img src=x onerror=\"document.title='broken'\">"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if program is None:
-        pytest.skip("found no chromium, chromium-browser or google-chrome; install one of them")
-    arguments = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    if os.getuid() == 0:
-        arguments.append("--no-sandbox")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=arguments)
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes the page of the bundle in the repository, with changes to its settings."""
-    try:
-        runtime = fetch_runtime(default_cache_folder())
-    except DataError as fault:
-        pytest.skip(str(fault))
+    runtime = pinned_runtime()
     folder = tmp_path_factory.mktemp("teach")
     manifest = json.loads((GOLDEN_BUNDLE / "manifest.json").read_text())
     settings = {
@@ -83,115 +67,9 @@ def page_file(build: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def teach(browser: Browser, page_file: Path) -> Iterator["Teach"]:
+def teach(browser: Browser, page_file: Path) -> Iterator[Teach]:
     with open_page(browser, page_file) as page:
         yield page
-
-
-class Teach:
-    """What a person does with the page."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.faults: list[str] = []
-        self.requests: list[str] = []
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-
-    def __enter__(self) -> "Teach":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.page.context.close()
-
-    def open(self, path: Path) -> None:
-        self.page.goto(path.as_uri())
-        expect(self.status).to_contain_text("Ready", timeout=START_MS)
-
-    @property
-    def status(self) -> Locator:
-        return self.page.get_by_role("status")
-
-    @property
-    def notices(self) -> Locator:
-        return self.page.get_by_role("alert")
-
-    @property
-    def tiles(self) -> Locator:
-        return self.page.get_by_role("list", name="Pictures tried").get_by_role("listitem")
-
-    def button(self, name: str) -> Locator:
-        return self.page.get_by_role("button", name=name, exact=True)
-
-    def pictures(self, name: str) -> Locator:
-        return self.page.get_by_role("list", name=f"Pictures of {name}").get_by_role("listitem")
-
-    def settled(self) -> None:
-        expect(self.status).to_have_attribute("aria-busy", "false", timeout=START_MS)
-
-    def choose(self, button: str, files: list[Path]) -> None:
-        with self.page.expect_file_chooser() as chooser:
-            self.button(button).click()
-        chooser.value.set_files(files)
-
-    def add(self, name: str, files: list[Path]) -> None:
-        self.page.get_by_label("Name of a new class").fill(name)
-        self.button("Add class").click()
-        if files:
-            self.choose(f"Add pictures to {name}", files)
-            expect(self.pictures(name)).to_have_count(len(files), timeout=START_MS)
-            self.settled()
-
-    def ask(self, files: list[Path]) -> None:
-        before = self.tiles.count()
-        self.choose("Choose pictures", files)
-        expect(self.tiles).to_have_count(before + len(files), timeout=START_MS)
-        self.settled()
-
-    def answers(self) -> dict[str, str]:
-        """The class that the page gives to each picture tried, by file name."""
-        labels = [
-            str(one.get_attribute("aria-label"))
-            for one in self.page.get_by_role("list", name="Pictures tried").locator(".tile").all()
-        ]
-        found = [re.fullmatch(r"(.*): ([^,]*)(?:, .*)?", label) for label in labels]
-        return {match[1]: match[2] for match in found if match}
-
-    def probabilities(self) -> dict[str, float]:
-        """Of the picture that is shown, by class."""
-        rows = self.page.get_by_role("list", name="Confidence of each class")
-        return {
-            one.locator(".bar-name").inner_text().removeprefix("✓ "): float(
-                str(one.get_attribute("data-probability"))
-            )
-            for one in rows.get_by_role("listitem").all()
-        }
-
-    def drop(self, selector: str, files: list[tuple[str, bytes]]) -> None:
-        self._give(selector, files, "new DragEvent('drop', {dataTransfer: files, ")
-
-    def paste(self, selector: str, files: list[tuple[str, bytes]]) -> None:
-        self._give(selector, files, "new ClipboardEvent('paste', {clipboardData: files, ")
-
-    def _give(self, selector: str, files: list[tuple[str, bytes]], event: str) -> None:
-        self.page.evaluate(
-            """([selector, given]) => {
-                const files = new DataTransfer();
-                for (const [name, bytes] of given) {
-                    files.items.add(new File([new Uint8Array(bytes)], name));
-                }
-                document.querySelector(selector).dispatchEvent("""
-            + event
-            + "bubbles: true, cancelable: true}));}",
-            [selector, [(name, list(content)) for name, content in files]],
-        )
-
-
-def open_page(browser: Browser, path: Path, **context: Any) -> Teach:
-    page = browser.new_context(**context).new_page()
-    teach = Teach(page)
-    teach.open(path)
-    return teach
 
 
 @pytest.fixture(scope="module")
@@ -606,8 +484,7 @@ def test_a_picture_below_the_threshold_is_unknown_as_in_python(
         teach.page.get_by_text("When to answer “unknown”").click()
         expect(teach.page.locator("#unknown-words")).to_contain_text("10 % of pictures of other")
         teach.page.get_by_label("Answer “unknown” where nothing fits").uncheck()
-        teach.settled()
-        assert "unknown" not in teach.answers().values()
+        expect(teach.tiles.filter(has_text="unknown")).to_have_count(0)
 
 
 def similarities(digits: dict[str, list[Path]], queries: list[Path]) -> NDArray[np.float32]:

@@ -42,6 +42,7 @@ class ClassList {
     card.add.setAttribute("aria-label", `Add pictures to ${name}`);
     card.take.setAttribute("aria-label", `Take picture for ${name}`);
     card.draw.setAttribute("aria-label", `Draw for ${name}`);
+    card.draw.hidden = !settings.drawing;
     card.take.hidden = !isFilming;
     card.hint.hidden = isFilming;
     reconcile(

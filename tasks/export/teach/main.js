@@ -198,5 +198,6 @@ tasks = ready.then(
   },
 );
 byId("encoder-sha256").textContent = settings.encoder_sha256;
+byId("draw-query").hidden = !settings.drawing;
 say("Starting the model", true);
 render();

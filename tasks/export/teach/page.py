@@ -53,7 +53,8 @@ def teach_page(
     Args:
         settings: `name`, `embedding_dim`, `feature_dim`, `encoder_sha256` (of the bundle's
             `encoder.onnx`), `embedded_by` (the file that `graphs["encoder"]` is), `unknown` (as in
-            the manifest, or None) and `limits` (as in the manifest).
+            the manifest, or None) and `limits` (as in the manifest). If there is `drawing` and it
+            is false, the page offers no paper to draw on, as fits a model of photographs.
         graphs: content of `encoder`, `adapt` and `predict`.
         runtime: runs them in a browser.
 
@@ -84,7 +85,7 @@ def teach_page(
         style=Markup(style),
         script=Markup(script),
         worker=Markup(_source("worker.js")),
-        settings=Markup(_json({key: settings[key] for key in SETTINGS})),
+        settings=Markup(_json({"drawing": True, **settings})),
         parts={
             "ort": _packed(runtime.script),
             "loader": _packed(runtime.loader),
