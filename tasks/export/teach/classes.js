@@ -79,7 +79,7 @@ class ClassList {
     };
     repeatWhileHeld(card.take, (batch) => actions.take(key, batch));
     card.root = element(
-      "li",
+      "div",
       { className: "card drop", role: "group", "data-key": key },
       element("div", { className: "card-head" }, card.name, card.count, card.forget),
       card.pictures,

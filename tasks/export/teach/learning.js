@@ -70,15 +70,18 @@ function select(query) {
   render();
 }
 
+/** Answers a frame of the camera. */
 async function look(frame) {
-  const embedding = await model.embed(frame);
-  const probabilities = await model.predict([embedding]);
-  Object.assign(LIVE, {
-    embedding,
-    thumbnail: frame.thumbnail,
-    answer: learned ? answered(embedding, probabilities?.[0]) : null,
-  });
-  if (selected === LIVE) renderAnswer();
+  try {
+    const embedding = await model.embed(frame);
+    const probabilities = await model.predict([embedding]);
+    const answer = learned ? answered(embedding, probabilities?.[0]) : null;
+    Object.assign(LIVE, { embedding, thumbnail: frame.thumbnail, answer });
+    if (selected === LIVE) renderAnswer();
+  } catch (error) {
+    notice(`The camera was stopped: ${error.message}`);
+    if (camera.isOn) toggleCamera();
+  }
 }
 
 function tryDrawing(drawing) {

@@ -31,7 +31,8 @@ function renderAnswer() {
   }
   byId("query").alt = query?.source ?? "";
   byId("to-live").hidden = !camera.isOn || isLive;
-  const hint = taught.length < 2 ? `Teach ${taught.length ? "one more class" : "two classes"} first.` : "Now try a picture.";
+  const wanted = ["Teach two classes first.", "Teach one more class first."][taught.length];
+  const hint = wanted ?? "Now try a picture.";
   answerView.render(answer, taught, hint);
   byId("live-words").textContent = answer ? answerInWords(answer) : hint;
 }
@@ -194,7 +195,7 @@ tasks = ready.then(
   },
   (error) => {
     say("This browser cannot run the model.");
-    notice(`The model did not start: ${error.message}. A current Chrome, Edge, Firefox or Safari is needed.`);
+    notice(`The model did not start: ${error.message}. Open the page in a browser of today.`);
   },
 );
 byId("encoder-sha256").textContent = settings.encoder_sha256;

@@ -62,7 +62,6 @@ async function embedFiles(files, done) {
       if (picture.note) scaled.push({ name: file.name, reason: picture.note });
       if (done(picture) === false) break;
     } catch (error) {
-      if (!(error instanceof PictureError)) throw error;
       skipped.push({ name: file.name, reason: error.message });
     }
   }
