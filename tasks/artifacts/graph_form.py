@@ -6,7 +6,7 @@ graph declares are added up before anything allocates them.
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,12 @@ from tasks.errors import BundleError
 
 LARGEST_TENSOR_BYTES = 2**31  # of one tensor whose sizes the graph itself tells
 # What convolutional networks, transformers, framing and learners need, and no more: nothing that
-# branches, draws at random, handles text, or keeps sequences.
+# draws at random, handles text, or keeps sequences.
 _ALLOWED = """
 Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Clip Concat
 Constant ConstantOfShape Conv Cos CumSum DepthToSpace DequantizeLinear Div Einsum Elu Equal Erf
 Exp Expand Flatten Floor Gather GatherElements GatherND Gemm GlobalAveragePool GlobalMaxPool
-Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization
+Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity If InstanceNormalization
 IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LRN MatMul Max
 MaxPool Mean Min Mish Mod Mul Neg NonZero Not OneHot Or PRelu Pad Pow QuantizeLinear Range
 Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
@@ -226,20 +226,36 @@ def _declared(name: str, tensor: str, sizes: list[int], each: int) -> int:
     return declared
 
 
-def _check_loops(graph: onnx.GraphProto, name: str) -> None:
-    producers = {output: node for node in graph.node for output in node.output}
+def _check_loops(
+    graph: onnx.GraphProto,
+    name: str,
+    outer: Mapping[str, onnx.NodeProto] | None = None,
+    in_loop: bool = False,
+) -> None:
+    """Refuse a Loop without a bound, wherever it hides, and one in another.
+
+    Args:
+        graph: with its branches and bodies.
+        name: of the file, for messages.
+        outer: the nodes around it by output, whose tensors it may read.
+        in_loop: whether it is the body of a Loop, or inside one.
+    """
+    producers = {**(outer or {}), **{key: node for node in graph.node for key in node.output}}
     for node in graph.node:
-        inner = [one.g for one in node.attribute if one.HasField("g")]
-        if any(one.op_type == "Loop" for body in inner for one in body.node):
+        loops = node.op_type == "Loop"
+        if loops and in_loop:
             raise BundleError(f"{name}: found a Loop in a Loop, needed one level")
-        if node.op_type == "Loop" and not _is_bounded(node, producers):
+        if loops and not _is_bounded(node, producers):
             raise BundleError(
                 f"{name}: found a Loop that may turn without end, needed one that turns as often "
                 "as a tensor is long"
             )
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _check_loops(attribute.g, name, producers, in_loop or loops)
 
 
-def _is_bounded(loop: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -> bool:
+def _is_bounded(loop: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> bool:
     count = producers.get(loop.input[0]) if loop.input else None
     for _ in range(len(producers)):
         if count is None or count.op_type not in _FROM_A_SHAPE:

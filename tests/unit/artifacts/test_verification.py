@@ -115,9 +115,21 @@ def endless_loop(folder: Path) -> None:
     graph(folder, loop(numpy_helper.from_array(np.array(ENDLESS), "count")))
 
 
-def branch(folder: Path) -> None:
+def chance(folder: Path) -> None:
     def change(model: onnx.ModelProto) -> None:
-        model.graph.node[-1].op_type = "If"
+        model.graph.node[-1].op_type = "RandomUniformLike"
+
+    graph(folder, change)
+
+
+def endless_loop_in_a_branch(folder: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        inner = onnx.ModelProto()
+        loop(numpy_helper.from_array(np.array(ENDLESS), "count"))(inner)
+        inner.graph.name = "branch"
+        model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+        branches = {"then_branch": inner.graph, "else_branch": inner.graph}
+        model.graph.node.insert(0, helper.make_node("If", ["yes"], [], **branches))
 
     graph(folder, change)
 
@@ -216,7 +228,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "an input of 4 TB": (input_of_4_tb, "declares [1099511627776, 3]"),
     "a constant that grows to 4 TB": (constant_of_4_tb, "'zeros' declares [1099511627776]"),
     "an endless loop": (endless_loop, "found a Loop that may turn without end"),
-    "a branch": (branch, "found operators If, needed none but the arithmetic"),
+    "an endless loop in a branch": (endless_loop_in_a_branch, "may turn without end"),
+    "chance": (chance, "found operators RandomUniformLike, needed none but the arithmetic"),
     "a weight that is no number": (no_number, "found 1 values that are no numbers"),
     "another opset": (other_opset, "found IR and opsets (8, [('', 17)]), needed 8, 18"),
     "a renamed output": (renamed_output, "needed [('weight', 'float32', ('way', 8)), ('bias'"),
