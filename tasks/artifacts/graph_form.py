@@ -35,6 +35,7 @@ Sum Tanh Tile TopK Transpose Trilu Unsqueeze Where Xor
 OPERATORS = frozenset(_ALLOWED.split())
 # A Loop may turn as often as a tensor is long, and the way from there is no way to a large number.
 _FROM_A_SHAPE = ("Squeeze", "Unsqueeze", "Reshape", "Gather", "Slice", "Cast", "Identity")
+LARGEST_LOOP = 2**16  # turns of one whose number is written down: an embedding's numbers, say
 _DATA_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 _DTYPES = frozenset(
     getattr(TensorProto, dtype)
@@ -229,7 +230,7 @@ def _declared(name: str, tensor: str, sizes: list[int], each: int) -> int:
 def _check_loops(
     graph: onnx.GraphProto,
     name: str,
-    outer: Mapping[str, onnx.NodeProto] | None = None,
+    outer: Mapping[str, onnx.NodeProto | TensorProto] | None = None,
     in_loop: bool = False,
 ) -> None:
     """Refuse a Loop without a bound, wherever it hides, and one in another.
@@ -237,10 +238,14 @@ def _check_loops(
     Args:
         graph: with its branches and bodies.
         name: of the file, for messages.
-        outer: the nodes around it by output, whose tensors it may read.
+        outer: the nodes around it by output, and constants, whose tensors it may read.
         in_loop: whether it is the body of a Loop, or inside one.
     """
-    producers = {**(outer or {}), **{key: node for node in graph.node for key in node.output}}
+    producers = {
+        **(outer or {}),
+        **{one.name: one for one in graph.initializer},
+        **{key: node for node in graph.node for key in node.output},
+    }
     for node in graph.node:
         loops = node.op_type == "Loop"
         if loops and in_loop:
@@ -248,17 +253,22 @@ def _check_loops(
         if loops and not _is_bounded(node, producers):
             raise BundleError(
                 f"{name}: found a Loop that may turn without end, needed one that turns as often "
-                "as a tensor is long"
+                f"as a tensor is long, or at most {LARGEST_LOOP:,} times"
             )
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _check_loops(attribute.g, name, producers, in_loop or loops)
 
 
-def _is_bounded(loop: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> bool:
+def _is_bounded(
+    loop: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto | TensorProto]
+) -> bool:
     count = producers.get(loop.input[0]) if loop.input else None
     for _ in range(len(producers)):
-        if count is None or count.op_type not in _FROM_A_SHAPE:
+        if not isinstance(count, onnx.NodeProto) or count.op_type not in _FROM_A_SHAPE:
             break
         count = producers.get(count.input[0])
+    if isinstance(count, TensorProto):
+        turns = numpy_helper.to_array(count)
+        return turns.size == 1 and int(turns.item()) <= LARGEST_LOOP
     return count is not None and count.op_type == "Shape"

@@ -371,7 +371,7 @@ def test_code_in_the_working_directory_is_not_run(
 
 def test_a_loop_that_turns_as_often_as_a_tensor_is_long_is_allowed(golden_bundle: Path) -> None:
     model = onnx.load(golden_bundle / "adapt.onnx")
-    count = numpy_helper.from_array(np.array(1), "count")
+    count = numpy_helper.from_array(np.array(graph_form.LARGEST_LOOP + 1), "count")
     loop(count)(model)
     with pytest.raises(BundleError, match="without end"):
         graph_form.check_operators(model, "adapt.onnx")
