@@ -75,8 +75,8 @@ class Ranking(list[tuple[str, float]]):
     """What the model makes of one image: every class with its probability, the likeliest first.
 
     Attributes:
-        score: what is compared with the threshold: the highest probability, or the cosine between
-            the image and the mean direction of the likeliest class, as the bundle says.
+        score: what is compared with the threshold: the highest probability, or the mean cosine
+            between the image and those of the likeliest class, as the bundle says.
         unknown: whether the score lies below the threshold.
     """
 
@@ -326,7 +326,7 @@ class FewShotClassifier:
         best = probabilities.argmax(axis=1)
         scores = probabilities.max(axis=1)
         if self._graphs.score == "similarity":
-            scores = (_directions(embeddings) * rule.directions[best]).sum(axis=1)
+            scores = (_directions(embeddings) * rule.means[best]).sum(axis=1)
         return [
             Ranking(
                 sorted(zip(rule.names, row, strict=True), key=lambda one: -one[1]),
@@ -364,7 +364,8 @@ class FewShotClassifier:
         weight, bias = self._graphs.adapt(embeddings, labels, len(counts))
         sums = np.zeros((len(counts), self._graphs.dim), np.float32)
         np.add.at(sums, labels, _directions(embeddings))
-        return _Rule(tuple(classes), weight, bias, _directions(sums))
+        means = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
+        return _Rule(tuple(classes), weight, bias, means)
 
     def _known(self, name: str) -> str:
         """The name as it is kept, of a class that there is."""
@@ -395,12 +396,12 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Rule:
-    """What was learned: names, weight `(way, feature)`, bias and mean directions `(way, dim)`."""
+    """What was learned: names, weight `(way, feature)`, bias, and mean directions `(way, dim)`."""
 
     names: tuple[str, ...]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
-    directions: NDArray[np.float32]
+    means: NDArray[np.float32]
 
 
 def _stacked(pictures: Sequence[_Picture], dim: int) -> NDArray[np.float32]:

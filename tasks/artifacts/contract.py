@@ -14,6 +14,7 @@ IR_VERSION = 8
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 MODEL_CARD = "MODEL_CARD.md"
+CLIENT = "fewshot.py"
 
 INT8 = "encoder.int8"  # a graph that a bundle may lack
 

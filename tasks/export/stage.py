@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import onnx
 import torch
@@ -16,7 +16,9 @@ from tasks.artifacts.image_store import MANIFEST as DATA_MANIFEST
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import BUNDLE, METATRAINED, METRICS, PREPARED
 from tasks.artifacts.model_store import read_description
+from tasks.backbones.encoder import embed
 from tasks.export.adaptation import describe_adaptation
+from tasks.export.beside import write_client, write_teach_page
 from tasks.export.check import check_graph, verify_bundle
 from tasks.export.examples import golden_examples
 from tasks.export.graphs import serialised, trace
@@ -25,6 +27,7 @@ from tasks.export.parity import measure_parity
 from tasks.export.parts import Parts, read_parts
 from tasks.export.provenance import provenance
 from tasks.export.quantising import quantise
+from tasks.export.unknown import calibrate_unknown
 from tasks.params import Params
 from tasks.progress import Track
 
@@ -77,8 +80,10 @@ def export(params: Params, track: Track) -> None:
     if quantised.model is not None:
         check_graph(quantised.model, graph_file(INT8), parts.contracts()["encoder"])
         models[INT8] = quantised.model
+    unknown = _calibrate(parts, store, params.seed, track)
     with complete_folder(BUNDLE) as folder:
         _write_graphs(folder, models)
+        write_client(folder)
         write_golden(folder / GOLDEN, golden_examples(parts, params.seed))
         description = describe(
             params.export,
@@ -88,13 +93,25 @@ def export(params: Params, track: Track) -> None:
             metrics=metrics,
             parity=parity,
             provenance=provenance(params, PREPARED / DATA_MANIFEST),
-            sections={"quantisation": quantised.figures},
+            sections={
+                "quantisation": quantised.figures,
+                "unknown": unknown,
+                "teach_page": write_teach_page(folder, params.export, parts, unknown),
+            },
         )
         (folder / MODEL_CARD).write_text(model_card(description), encoding="utf-8")
         write_json(folder / MANIFEST, {**description, "files": file_entries(folder)})
         verify_bundle(folder)
         sizes = [entry["bytes"] for entry in file_entries(folder).values()]
     logger.info("%s: %d files, %.1f MB", BUNDLE, len(sizes) + 1, sum(sizes) / 1e6)
+
+
+@torch.no_grad()
+def _calibrate(parts: Parts, store: ImageStore, seed: int, track: Track) -> dict[str, Any] | None:
+    """Section `unknown` of the manifest, from validation classes; None where they are too few."""
+    part = store.read("validation")
+    embeddings = embed(parts.encoder.encoder, part.images)
+    return calibrate_unknown(parts.adapt.learner, embeddings, part.labels, seed=seed, track=track)
 
 
 def _trace(name: str, parts: Parts, notes: Mapping[str, str]) -> onnx.ModelProto:

@@ -5,7 +5,8 @@ ones and half from the others. Two scores of a query are compared by their AUROC
 query of an enrolled class scores higher than one of another class:
 
     probability   the highest that the rule gives
-    similarity    cosine between the query and the mean direction of the likeliest class's support
+    similarity    mean cosine between the query and the support of the likeliest class, which lies
+                  as high for one shot as for many; that to the mean of the support would rise
 
 The threshold is where the better score errs as often in both ways (equal error rate): neither
 error is known to cost more, and it moves less from sample to sample than the place where the mean
@@ -166,8 +167,8 @@ def _score(
 def _similarity(
     embeddings: Float[Tensor, "image dim"], some: Episodes, best: Int64[Tensor, "episode query"]
 ) -> Float[Tensor, "episode query"]:
-    """Cosine between each query and the mean direction of the support of its class `best`."""
-    means = direction(direction(embeddings[torch.from_numpy(some.support)]).mean(dim=2))
+    """Mean cosine between each query and the support of its class `best`."""
+    means = direction(embeddings[torch.from_numpy(some.support)]).mean(dim=2)
     query = direction(embeddings[torch.from_numpy(some.query)].flatten(1, 2))
     return (query @ means.transpose(1, 2)).gather(2, best[..., None])[..., 0]
 
@@ -180,7 +181,7 @@ def _scored(values: NDArray[np.float64]) -> Scored:
 def _in_words(found: Mapping[str, Any]) -> str:
     meant = {
         "probability": "the highest probability",
-        "similarity": "the cosine to the mean direction of the likeliest class",
+        "similarity": "the mean cosine to the images of the likeliest class",
     }
     return (
         f"{meant[found['score']]} below {found['threshold']:g} is unknown; set where both errors "

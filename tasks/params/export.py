@@ -15,3 +15,4 @@ class Export(Section):
     maximum_image_side_px: Annotated[int, Field(ge=16, le=20_000)]
     int8: bool
     max_accuracy_drop: Share
+    teach_page: bool

@@ -6,7 +6,8 @@ function answerOf(embedding, probabilities, learned, settings, threshold) {
     .map(({ key, name }, at) => ({ key, name, probability: probabilities[at], at }))
     .sort((one, other) => other.probability - one.probability);
   const isAlike = settings.unknown?.score === "similarity";
-  const score = isAlike ? cosine(embedding, learned.centres[ranked[0].at]) : ranked[0].probability;
+  const centre = learned.centres[ranked[0].at];
+  const score = isAlike ? likeness(embedding, centre) : ranked[0].probability;
   return { ranked, score, threshold, isUnknown: score < threshold };
 }
 

@@ -107,10 +107,11 @@ function centreOf(pictures, dim) {
   return centre;
 }
 
-function cosine(one, other) {
+/** The mean cosine between an embedding and those that a centre was made of. */
+function likeness(embedding, centre) {
   let product = 0;
-  for (let at = 0; at < one.length; at += 1) product += one[at] * other[at];
-  return product / (norm(one) * norm(other) || 1);
+  for (let at = 0; at < embedding.length; at += 1) product += embedding[at] * centre[at];
+  return product / (norm(embedding) || 1);
 }
 
 function norm(vector) {

@@ -34,7 +34,7 @@ def in_python(digits: dict[str, list[Path]], queries: list[Path]) -> NDArray[np.
 
 
 def similarities(digits: dict[str, list[Path]], queries: list[Path]) -> NDArray[np.float32]:
-    """Cosine of each query and the centre of its likeliest class."""
+    """Mean cosine of each query and the pictures of its likeliest class."""
     bundle = Bundle(GOLDEN_BUNDLE)
 
     def directions(paths: list[Path]) -> NDArray[np.float32]:
@@ -42,7 +42,6 @@ def similarities(digits: dict[str, list[Path]], queries: list[Path]) -> NDArray[
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
     centres = np.stack([directions(digits[name][:SHOT]).mean(axis=0) for name in NAMES])
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     best = in_python(digits, queries).argmax(axis=1)
     return np.asarray((directions(queries) * centres[best]).sum(axis=1))
 

@@ -25,19 +25,17 @@ from tasks.export.stage import export
 from tasks.learners.cosine import Cosine
 from tasks.params import Params
 from tasks.params.metatrain import MOVE_NETWORK, Metatrain
-from tasks.params_file import load_params
 from tasks.progress import untracked
+from tests.conftest import ROOT, write_params
 from tests.small_project import BASE_CLASSES, write_project
 
 LEARNERS = get_args(Metatrain.model_fields["learner"].annotation)
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    return load_params()
+    return write_params(tmp_path, {"export": {"teach_page": False}})
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -70,7 +68,7 @@ def test_the_bundle_holds_what_was_trained_and_is_the_same_from_another_process(
     assert hashes(one / BUNDLE) == hashes(two / BUNDLE)
     assert set(hashes(BUNDLE)) == {
         *("encoder.onnx", "adapt.onnx", "predict.onnx", "classifier.onnx", "encoder.int8.onnx"),
-        *("golden.npz", "manifest.json", "MODEL_CARD.md"),
+        *("golden.npz", "manifest.json", "MODEL_CARD.md", "fewshot.py"),
     }
     bundle = Bundle(BUNDLE)
     assert (bundle.name, bundle.dim) == (params.export.name, 8)
