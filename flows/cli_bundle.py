@@ -1,4 +1,4 @@
-"""The commands that use a bundle: `headstart predict` and `headstart score`."""
+"""The commands that use a bundle: `headstart predict`, `enroll` and `score`."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a t
 
 
 def predict(
-    support: Annotated[Path, typer.Option(help="Folder with one folder of images a class.")],
     query: Annotated[list[Path], typer.Option(help="Image, or folder of images; may be repeated.")],
     more: Annotated[
         list[Path] | None, typer.Argument(metavar="[PATH]...", help="More queries.")
+    ] = None,
+    support: Annotated[
+        Path | None, typer.Option(help="Folder with one folder of images a class.")
+    ] = None,
+    head: Annotated[
+        Path | None, typer.Option(help="Classes that `headstart enroll` or the teach page saved.")
     ] = None,
     bundle: BundleFolder = BUNDLE,
     as_json: AsJson = False,
@@ -27,8 +32,37 @@ def predict(
     from tasks.terminal import stage_terminal
 
     with stage_terminal("predict") as track:
-        answers = answer(bundle, support, [*query, *(more or [])], track)
+        answers = answer(bundle, support, [*query, *(more or [])], track, head)
     _show(answers_json(answers) if as_json else answers_table(answers))
+
+
+def enroll(
+    head: Annotated[Path, typer.Option(help="File of the classes (.npz); made if there is none.")],
+    images: Annotated[
+        list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="Images or folders of them.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Class of the images.")] = None,
+    support: Annotated[
+        Path | None, typer.Option(help="Folder with one folder of images a class.")
+    ] = None,
+    forget: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Remove a class; may be repeated.")
+    ] = None,
+    rename: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="OLD NEW", help="Call a class otherwise.")
+    ] = None,
+    bundle: BundleFolder = BUNDLE,
+    as_json: AsJson = False,
+) -> None:
+    """Add images to the classes of a head file, or change them; lists what it then holds."""
+    from flows.enrolling import Changes, classes_json, classes_table
+    from flows.enrolling import enroll as change
+    from tasks.terminal import stage_terminal
+
+    changes = Changes(forget or (), rename, support, name, images or ())
+    with stage_terminal("enroll") as track:
+        classes = change(bundle, head, changes, track)
+    _show(classes_json(classes) if as_json else classes_table(classes))
 
 
 def score(

@@ -55,6 +55,7 @@ TINY: dict[str, Any] = {
         "shots": [{"domain": "every", "way": 3, "shots": [1, 2], "queries": 3, "episodes": 30}],
         "fine_tuning": {"episodes": 20, "steps": [5]},
     },
+    "export": {"teach_page": False},  # which asks npm where its parts are not at hand
 }
 
 

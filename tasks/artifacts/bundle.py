@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from tasks.artifacts.bundle_files import read_bundle_files
-from tasks.artifacts.contract import GraphContract, graph_contracts, graph_file
+from tasks.artifacts.contract import INT8, GraphContract, graph_contracts, graph_file, with_int8
 from tasks.artifacts.image_files import read_image
 from tasks.errors import BundleError
 from tasks.progress import Track, untracked
@@ -53,8 +53,9 @@ class Bundle:
         limits = self.manifest["limits"]
         self.maximum_batch = cast(int, limits["maximum_batch"])
         self.maximum_image_side_px = cast(int, limits["maximum_image_side_px"])
-        self.contracts = graph_contracts(
-            self.dim, len(self.manifest["base_classes"]), self.feature_dim
+        self.contracts = with_int8(
+            graph_contracts(self.dim, len(self.manifest["base_classes"]), self.feature_dim),
+            graph_file(INT8) in self._files.contents,
         )
         self._session = cache(self._load)
 
@@ -66,7 +67,7 @@ class Bundle:
         """Run one graph as it is.
 
         Args:
-            graph: `encoder`, `adapt`, `predict` or `classifier`.
+            graph: `encoder`, `adapt`, `predict` or `classifier`; `encoder.int8` where there is one.
             inputs: by name, as the contract in the manifest says.
 
         Raises:

@@ -4,7 +4,7 @@ Names, types and meaning change only together with `FORMAT`.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 FORMAT = 1
@@ -14,6 +14,9 @@ IR_VERSION = 8
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 MODEL_CARD = "MODEL_CARD.md"
+CLIENT = "fewshot.py"
+
+INT8 = "encoder.int8"  # a graph that a bundle may lack
 
 # How far a replay may lie from golden.npz, as a share of the largest value expected. Framing
 # rounds to grey levels: on another processor a tie may fall the other way and move an embedding
@@ -136,6 +139,13 @@ def graph_contracts(
             ),
         ),
     }
+
+
+def with_int8(contracts: Mapping[str, GraphContract], present: bool) -> dict[str, GraphContract]:
+    """The same contracts, and where a bundle has an int8 encoder, that of it too."""
+    purpose = "The encoder in whole numbers: smaller, mostly faster, all but as exact."
+    more = {INT8: replace(contracts["encoder"], purpose=purpose)} if present else {}
+    return {**contracts, **more}
 
 
 def _embeddings(rows: str, dim: int) -> TensorContract:

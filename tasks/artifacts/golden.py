@@ -6,17 +6,18 @@ not installed.
 
 import io
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.artifacts.bundle import Bundle
-from tasks.artifacts.contract import GOLDEN, GOLDEN_TOLERANCE
+from tasks.artifacts.contract import GOLDEN, GOLDEN_TOLERANCE, GraphContract
 from tasks.errors import BundleError, HeadstartError
 from tasks.lifeline import bind_to_parent
 
@@ -25,6 +26,8 @@ Example = Mapping[str, NDArray[Any]]
 
 # A bias may be all but zero; then its own size is no measure of what a difference does.
 NEARLY_ZERO = 0.05
+
+LARGEST_BYTES = 2**28  # of all arrays, unpacked
 
 
 def write_golden(path: Path, examples: Mapping[str, Sequence[Example]]) -> None:
@@ -52,13 +55,36 @@ def read_golden(bundle: Bundle) -> dict[str, list[dict[str, NDArray[Any]]]]:
     """
     numbered: dict[str, dict[int, dict[str, NDArray[Any]]]] = {}
     try:
+        _refuse_bombs(bundle.file(GOLDEN))
         with np.load(io.BytesIO(bundle.file(GOLDEN)), allow_pickle=False) as arrays:
             for key in arrays:
                 graph, number, name = key.split(".")
                 numbered.setdefault(graph, {}).setdefault(int(number), {})[name] = arrays[key]
-    except (KeyError, OSError, ValueError, EOFError, BadZipFile) as error:
+    except (KeyError, OSError, ValueError, EOFError, BadZipFile, NotImplementedError) as error:
         raise BundleError(f"{GOLDEN}: cannot be read ({error}); export the bundle again") from None
     return {graph: list(examples.values()) for graph, examples in numbered.items()}
+
+
+def _refuse_bombs(content: bytes) -> None:
+    """Refuse arrays that are larger than `LARGEST_BYTES` together, or than what the file holds.
+
+    Raises:
+        ValueError: there are such.
+    """
+    with ZipFile(io.BytesIO(content)) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
+            raise ValueError(f"its arrays take more than {LARGEST_BYTES:,} bytes")
+        for entry in entries:
+            with archive.open(entry) as file:
+                major, _ = np.lib.format.read_magic(file)
+                read_header = getattr(np.lib.format, f"read_array_header_{major}_0", None)
+                if read_header is None:
+                    raise ValueError(f"{entry.filename}: an array of format {major}")
+                shape, _, dtype = read_header(file)
+                declared = math.prod(shape) * dtype.itemsize
+                if declared != entry.file_size - file.tell():
+                    raise ValueError(f"{entry.filename} declares {declared:,} bytes, holds others")
 
 
 def replay(folder: Path) -> dict[str, float]:
@@ -74,13 +100,19 @@ def replay(folder: Path) -> dict[str, float]:
         BundleError: a graph has no example, or an output lies further off than its tolerance, or
             is infinite elsewhere than expected.
     """
-    bundle = Bundle(folder)
+    return replay_bundle(Bundle(folder))
+
+
+def replay_bundle(bundle: Bundle) -> dict[str, float]:
+    """The same for a bundle that was read; arguments, results and errors as for `replay`."""
     examples = read_golden(bundle)
     worst: dict[str, float] = {}
-    for graph, contract in bundle.contracts.items():
+    for graph in GOLDEN_TOLERANCE:
+        contract = bundle.contracts[graph]
         if not examples.get(graph):
-            raise BundleError(f"{folder / GOLDEN}: no example of {graph}; export the bundle again")
+            raise BundleError(f"{GOLDEN}: no example of {graph}; export the bundle again")
         for example in examples[graph]:
+            _check_names(graph, example, contract)
             inputs = {tensor.name: example[tensor.name] for tensor in contract.inputs}
             found = bundle.run(graph, inputs)
             for tensor in contract.outputs:
@@ -89,10 +121,16 @@ def replay(folder: Path) -> dict[str, float]:
                 worst[key] = max(worst.get(key, 0.0), share)
                 if not share <= GOLDEN_TOLERANCE[graph]:
                     raise BundleError(
-                        f"{folder / GOLDEN}: {key} differs by {share:.1e} of its largest value, "
+                        f"{GOLDEN}: {key} differs by {share:.1e} of its largest value, "
                         f"needed at most {GOLDEN_TOLERANCE[graph]:.0e}; do not use this bundle"
                     )
     return worst
+
+
+def _check_names(graph: str, example: Example, contract: GraphContract) -> None:
+    needed = {tensor.name for tensor in (*contract.inputs, *contract.outputs)}
+    if missing := sorted(needed - set(example)):
+        raise BundleError(f"{GOLDEN}: an example of {graph} lacks {', '.join(missing)}")
 
 
 def deviation(found: NDArray[Any], expected: NDArray[Any]) -> float:

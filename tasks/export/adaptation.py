@@ -4,18 +4,17 @@ A bundle adapts from embeddings. A learner that moves the network in its inner l
 part behind: the bundle has the meta-trained network as it is and the inner steps of the head.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from torch import nn
 
 from tasks.artifacts.image_store import ImageStore, Part
 from tasks.backbones.encoder import Encoder, embed
-from tasks.episodes.sampler import Episodes, Pool, imbalanced
+from tasks.episodes.sampler import Episodes
+from tasks.export.episodes import draw_episodes, mean_with_interval
 from tasks.export.parts import Parts
 from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import as_learner
@@ -56,7 +55,9 @@ def describe_adaptation(
     told: dict[str, Any] = {"carried": carried(learner), "words": in_words(learner)}
     if told["carried"] == "head":
         part = store.read(kind.domain)
-        episodes = _draw(kind, part, queries, seed)
+        episodes = draw_episodes(
+            kind, part, queries=queries, seed=seed, purpose=_PURPOSE, episodes=EPISODES
+        )
         told["cost"] = {
             "protocol": kind.name,
             "queries": queries,
@@ -121,12 +122,6 @@ def cost_of_head_only(
     }
 
 
-def mean_with_interval(values: NDArray[np.float64]) -> Mapping[str, float]:
-    """Mean, and half of Student's 95 % t interval, of one value an episode, at least two."""
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return {"mean": float(values.mean()), "interval95": float(half)}
-
-
 def _accuracies(
     encoder: Encoder, learner: nn.Module, images: NDArray[np.uint8], episode: Episodes
 ) -> tuple[float, float]:
@@ -140,22 +135,3 @@ def _accuracies(
     full = model_scores(encoder, learner, used, embeddings, own)
     head = episode_scores(as_learner(learner), embeddings, own)
     return accuracies(full, own).item(), accuracies(head, own).item()
-
-
-def _draw(kind: Protocol, part: Part, queries: int, seed: int) -> Episodes:
-    pool = Pool(part.labels)
-    groups = None
-    if kind.within_group:
-        names = sorted({one.group for one in part.classes})
-        groups = np.array([names.index(one.group) for one in part.classes])
-    drawn = pool.draw(
-        0,
-        EPISODES,
-        way=kind.way if isinstance(kind.way, int) else max(2, pool.able(kind.shot + queries)),
-        shot=kind.shot,
-        queries=queries,
-        seed=seed,
-        purpose=_PURPOSE,
-        groups=groups,
-    )
-    return imbalanced(drawn, 0, seed=seed, purpose=_PURPOSE) if kind.imbalanced else drawn

@@ -14,10 +14,12 @@ from tasks.artifacts.contract import (
     MANIFEST,
     OPSET,
     graph_file,
+    with_int8,
 )
 from tasks.artifacts.files import sha256
 from tasks.artifacts.image_store import ImageStore
 from tasks.export.parts import Parts
+from tasks.export.provenance import versions
 from tasks.framing.graph import Framing
 from tasks.framing.rules import INK_MARGIN, INK_THRESHOLD, MINIMUM_CONTRAST
 from tasks.params.export import Export
@@ -35,7 +37,7 @@ def describe(
     metrics: Mapping[str, Any],
     parity: Mapping[str, Mapping[str, float]],
     provenance: Mapping[str, Any],
-    versions: Mapping[str, str],
+    sections: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The manifest but for the list of files.
 
@@ -47,16 +49,18 @@ def describe(
         metrics: as evaluate wrote them.
         parity: as measured.
         provenance: commit and hashes.
-        versions: of the software.
+        sections: further ones, such as `quantisation`, each from what measures it.
     """
     framing = parts.encoder.framing
+    has_int8 = sections.get("quantisation", {}).get("file") is not None
     return {
         "format": FORMAT,
         "name": section.name,
         "embedding_dim": parts.dim,
         "feature_dim": parts.feature_dim,
         "graphs": {
-            name: contract.as_json(graph_file(name)) for name, contract in parts.contracts().items()
+            name: contract.as_json(graph_file(name))
+            for name, contract in with_int8(parts.contracts(), has_int8).items()
         },
         "opset": OPSET,
         "ir_version": IR_VERSION,
@@ -87,7 +91,8 @@ def describe(
         "metrics": metrics,
         "parity": parity,
         "golden_tolerance": dict(GOLDEN_TOLERANCE),
-        "versions": versions,
+        **sections,
+        "versions": versions(),
         "provenance": provenance,
     }
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,9 +18,10 @@ from torch import Tensor
 from tasks.artifacts.contract import graph_file
 from tasks.artifacts.golden import deviation
 from tasks.errors import BundleError
-from tasks.export.graphs import serialised
+from tasks.export.int8_graph import NotQuantisableError, framed_pixels
 from tasks.export.modules import Adapt, Predict
 from tasks.export.parts import Parts
+from tasks.export.running import run, single_threaded
 from tasks.export.samples import IMAGE_SIZES, SHOTS, drawings, support_set
 from tasks.framing.graph import Framing
 
@@ -86,10 +86,10 @@ def _image_parity(
 ) -> Figures:
     output = model.graph.output[0].name
     probe, framed_name = _with_framed(model)
-    session = _session(probe)
+    session = single_threaded(probe)
     figures = {"framing_grey_levels": 0.0, output: 0.0}
     for batch in images:
-        found, framed = _run(session, [output, framed_name], {"images": batch})
+        found, framed = run(session, [output, framed_name], {"images": batch})
         framed = np.ascontiguousarray(framed.transpose(0, 2, 3, 1))
         levels = framed.astype(np.int16) - framing(torch.from_numpy(batch)).numpy()
         figures["framing_grey_levels"] = max(
@@ -102,12 +102,12 @@ def _image_parity(
 
 @torch.no_grad()
 def _adapt_parity(model: onnx.ModelProto, adapt: Adapt, dim: int, seed: int) -> Figures:
-    session = _session(model)
+    session = single_threaded(model)
     figures = {"weight": 0.0, "bias": 0.0}
     for shots in SHOTS:
         inputs = support_set(seed, dim, shots)
         named = dict(zip(("embeddings", "labels", "classes"), inputs, strict=True))
-        found = _run(session, list(figures), {key: one.numpy() for key, one in named.items()})
+        found = run(session, list(figures), {key: one.numpy() for key, one in named.items()})
         _note(figures, found, adapt(*inputs))
     return figures
 
@@ -116,13 +116,13 @@ def _adapt_parity(model: onnx.ModelProto, adapt: Adapt, dim: int, seed: int) -> 
 def _predict_parity(
     model: onnx.ModelProto, adapt: Adapt, predict: Predict, dim: int, seed: int
 ) -> Figures:
-    session = _session(model)
+    session = single_threaded(model)
     figures = {"logits": 0.0, "probabilities": 0.0}
     for shots in SHOTS:
         inputs = support_set(seed, dim, shots)
         rule = (inputs[0], *adapt(*inputs))
         named = dict(zip(("embeddings", "weight", "bias"), rule, strict=True))
-        found = _run(session, list(figures), {key: one.numpy() for key, one in named.items()})
+        found = run(session, list(figures), {key: one.numpy() for key, one in named.items()})
         _note(figures, found, predict(*rule))
     return figures
 
@@ -146,44 +146,15 @@ def _difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
 
 def _with_framed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
     """The same graph with the framed images `(batch, channels, side, side)` as a second output."""
-    framed = [
-        node.output[0]
-        for node in model.graph.node
-        for attribute in node.attribute
-        if node.op_type == "Cast" and attribute.i == onnx.TensorProto.UINT8
-    ]
-    if len(framed) != 1:
+    try:
+        framed = framed_pixels(model)
+    except NotQuantisableError as error:
         raise BundleError(
-            f"{model.graph.name}: found {len(framed)} casts to grey levels, needed the one of "
-            "framing; choose another pretrain.backbone"
-        )
+            f"{model.graph.name}: {error}; choose another pretrain.backbone"
+        ) from None
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     probe.graph.output.append(
-        onnx.helper.make_tensor_value_info(framed[0], onnx.TensorProto.UINT8, None)
+        onnx.helper.make_tensor_value_info(framed, onnx.TensorProto.UINT8, None)
     )
-    return probe, framed[0]
-
-
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # the figures must not depend on the number of cores
-    try:
-        return onnxruntime.InferenceSession(serialised(model), options, ["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own exceptions share no other base
-        raise _refused(model.graph.name, error) from None
-
-
-def _run(
-    session: onnxruntime.InferenceSession, outputs: list[str], inputs: dict[str, NDArray[Any]]
-) -> list[NDArray[Any]]:
-    try:
-        found: list[NDArray[Any]] = session.run(outputs, inputs)
-    except Exception as error:  # likewise
-        raise _refused(session.get_modelmeta().graph_name, error) from None
-    return found
-
-
-def _refused(name: str, error: Exception) -> BundleError:
-    reason = " ".join(str(error).split())[:300]
-    return BundleError(f"{name}: ONNX Runtime cannot run this graph ({reason})")
+    return probe, framed

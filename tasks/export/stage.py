@@ -4,29 +4,41 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypedDict
 
 import onnx
 import torch
 
-from tasks.artifacts.contract import GOLDEN, MANIFEST, MODEL_CARD, GraphContract, graph_file
+from tasks.artifacts.contract import GOLDEN, INT8, MANIFEST, MODEL_CARD, GraphContract, graph_file
 from tasks.artifacts.files import complete_folder, read_json, write_json
 from tasks.artifacts.golden import write_golden
 from tasks.artifacts.image_store import MANIFEST as DATA_MANIFEST
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import BUNDLE, METATRAINED, METRICS, PREPARED
 from tasks.artifacts.model_store import read_description
+from tasks.backbones.encoder import embed
 from tasks.export.adaptation import describe_adaptation
-from tasks.export.check import check_graph, replay_without_torch
+from tasks.export.beside import write_client, write_teach_page
+from tasks.export.check import check_graph, verify_bundle
 from tasks.export.examples import golden_examples
 from tasks.export.graphs import serialised, trace
 from tasks.export.manifest import describe, file_entries, model_card, model_notes
 from tasks.export.parity import measure_parity
 from tasks.export.parts import Parts, read_parts
-from tasks.export.provenance import provenance, versions
+from tasks.export.provenance import provenance
+from tasks.export.quantising import quantise
+from tasks.export.unknown import calibrate_unknown
 from tasks.params import Params
 from tasks.progress import Track
 
 logger = logging.getLogger(__name__)
+
+
+class _Measuring(TypedDict):
+    queries: int
+    seed: int
+    track: Track
+
 
 # Sizes to trace with: all different, none 0 or 1, which the exporter takes for constants.
 _TRACED = {"batch": 3, "height": 40, "width": 53, "support": 7, "way": 4}
@@ -61,16 +73,17 @@ def export(params: Params, track: Track) -> None:
         for name in track(list(parts.modules()), "tracing and checking graphs")
     }
     parity = measure_parity(models, parts, params.seed)
-    adaptation = describe_adaptation(
-        parts,
-        store,
-        params.evaluate.protocols[0],
-        queries=params.evaluate.queries,
-        seed=params.seed,
-        track=track,
-    )
+    kind, queries = params.evaluate.protocols[0], params.evaluate.queries
+    measuring: _Measuring = {"queries": queries, "seed": params.seed, "track": track}
+    adaptation = describe_adaptation(parts, store, kind, **measuring)
+    quantised = quantise(models["encoder"], parts, store, params.export, kind, **measuring)
+    if quantised.model is not None:
+        check_graph(quantised.model, graph_file(INT8), parts.contracts()["encoder"])
+        models[INT8] = quantised.model
+    unknown = _calibrate(parts, store, params.seed, track)
     with complete_folder(BUNDLE) as folder:
         _write_graphs(folder, models)
+        write_client(folder)
         write_golden(folder / GOLDEN, golden_examples(parts, params.seed))
         description = describe(
             params.export,
@@ -80,13 +93,25 @@ def export(params: Params, track: Track) -> None:
             metrics=metrics,
             parity=parity,
             provenance=provenance(params, PREPARED / DATA_MANIFEST),
-            versions=versions(),
+            sections={
+                "quantisation": quantised.figures,
+                "unknown": unknown,
+                "teach_page": write_teach_page(folder, params.export, parts, unknown),
+            },
         )
         (folder / MODEL_CARD).write_text(model_card(description), encoding="utf-8")
         write_json(folder / MANIFEST, {**description, "files": file_entries(folder)})
-        replay_without_torch(folder)
+        verify_bundle(folder)
         sizes = [entry["bytes"] for entry in file_entries(folder).values()]
     logger.info("%s: %d files, %.1f MB", BUNDLE, len(sizes) + 1, sum(sizes) / 1e6)
+
+
+@torch.no_grad()
+def _calibrate(parts: Parts, store: ImageStore, seed: int, track: Track) -> dict[str, Any] | None:
+    """Section `unknown` of the manifest, from validation classes; None where they are too few."""
+    part = store.read("validation")
+    embeddings = embed(parts.encoder.encoder, part.images)
+    return calibrate_unknown(parts.adapt.learner, embeddings, part.labels, seed=seed, track=track)
 
 
 def _trace(name: str, parts: Parts, notes: Mapping[str, str]) -> onnx.ModelProto:

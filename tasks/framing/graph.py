@@ -24,6 +24,9 @@ from torch import Tensor, nn
 
 from tasks.framing.rules import INK_MARGIN, INK_THRESHOLD, LUMA, MINIMUM_CONTRAST
 
+_HALF = 2.0**11
+_UNITS = _HALF**2
+
 
 class Framing(nn.Module):
     """Frames images of any height and width as `size_px` by `size_px`.
@@ -76,15 +79,16 @@ class Framing(nn.Module):
         return weights / _endless_sum(centres, reach)[:, :, None]
 
     def _frame_crop(self, images: Tensor) -> Tensor:
-        height = torch.ones_like(images[0, 0, :, 0]).sum()
-        width = torch.ones_like(images[0, 0, 0]).sum()
+        # In float64, as Pillow has them, so that weights are rounded to the same whole numbers.
+        height = torch.ones_like(images[0, 0, :, 0]).sum().to(torch.float64)
+        width = torch.ones_like(images[0, 0, 0]).sum().to(torch.float64)
         shorter = torch.minimum(height, width)
         rows, columns = (
             self._crop_weights(side, shorter, pixels)
             for side, pixels in ((height, images.shape[2]), (width, images.shape[3]))
         )
-        narrow = _whole_levels(images @ columns.transpose(1, 2))
-        return _whole_levels(rows @ narrow)
+        narrow = _from_halves(images @ columns.transpose(1, 2), dim=3)
+        return _from_halves(rows @ narrow, dim=2)
 
     def _crop_weights(self, side: Tensor, shorter: Tensor, pixels: int) -> Tensor:
         # torchvision's Resize truncates the longer side, its CenterCrop rounds half to even.
@@ -93,11 +97,11 @@ class Framing(nn.Module):
         scale = side / resized
         middle = (offset + self.size_px / 2) * scale
         weights = _resampling(*self._centres(middle[None], scale[None]), pixels)
-        return weights / weights.sum(dim=2, keepdim=True)
+        return _in_halves(weights / weights.sum(dim=2, keepdim=True))
 
     def _centres(self, middle: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Centre of each output pixel on the input's axis, and how far its filter reaches."""
-        steps = torch.arange(self.size_px, dtype=torch.float32) + 0.5 - self.size_px / 2
+        steps = torch.arange(self.size_px, dtype=middle.dtype) + 0.5 - self.size_px / 2
         return middle[:, None] + steps * scale[:, None], scale.clamp(min=1.0)[:, None]
 
 
@@ -150,9 +154,34 @@ def _whole_levels(values: Tensor) -> Tensor:
     return torch.floor(values + 0.5)
 
 
+def _in_halves(weights: Tensor) -> Tensor:
+    """Weights as whole numbers of 2^-22, which is what Pillow sums with, in two halves of 11 bits.
+
+    A product of a grey level and half a weight, and the sum of those of one output pixel, is a
+    whole number that float32 holds exactly, in whatever order it is summed. So both programs
+    round the very same number to a level, also where it lies half-way between two. Only images
+    shrunk to less than a thirtieth may have sums that are too large for that.
+
+    Args:
+        weights: float64 `(1, size_px, pixels)`, 0..1.
+
+    Returns:
+        float32 `(1, 2 size_px, pixels)`, in units of 2^-11 above and 2^-22 below.
+    """
+    whole = torch.floor(weights * _UNITS + 0.5)
+    high = torch.floor(whole / _HALF + 0.5)
+    return torch.cat([high, whole - high * _HALF], dim=1).to(torch.float32)
+
+
+def _from_halves(sums: Tensor, dim: int) -> Tensor:
+    """Grey levels from sums with the weights of `_in_halves`, which lie along an axis."""
+    high, low = (half.to(torch.float64) for half in sums.chunk(2, dim=dim))
+    return torch.floor((high * _HALF + low + _UNITS / 2) / _UNITS).to(torch.float32)
+
+
 def _resampling(centres: Tensor, reach: Tensor, pixels: int) -> Tensor:
     """Weights before they are made to sum to one: `(batch, size_px, pixels)`."""
-    positions = torch.arange(pixels, dtype=torch.float32) + 0.5
+    positions = torch.arange(pixels, dtype=centres.dtype) + 0.5
     return (1 - (positions - centres[:, :, None]).abs() / reach[:, :, None]).clamp(min=0)
 
 

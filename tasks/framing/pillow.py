@@ -1,17 +1,25 @@
 """Framing with Pillow: the same rules as `tasks.framing.graph`, for many images without torch."""
 
-from math import ceil
+from math import ceil, floor
 from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.framing.rules import INK_MARGIN, INK_THRESHOLD, LUMA, MINIMUM_CONTRAST, crop_span
+from tasks.framing.rules import (
+    INK_MARGIN,
+    INK_THRESHOLD,
+    LUMA,
+    MINIMUM_CONTRAST,
+    crop_place,
+    crop_span,
+)
 
 Mode = Literal["ink", "crop"]
 Box = tuple[float, float, float, float]
 
+_SLENDER = 4  # longer side over shorter; beyond it, most of a resized image would be cut away
 _PIXELS_AT_ONCE = 1 << 20  # bounds the memory of arithmetic in float32
 
 
@@ -46,10 +54,22 @@ def is_blank(tile: Image.Image) -> bool:
 
 def _frame_crop(image: Image.Image, size_px: int) -> Image.Image:
     shorter = min(image.size)
+    if max(image.size) <= _SLENDER * shorter:
+        return _resized_and_cut(image, size_px)
     (left, right), (top, bottom) = (crop_span(side, shorter, size_px) for side in image.size)
     # A hair beyond the edge, by rounding, is more than Pillow accepts.
     box = (left, top, min(right, image.width), min(bottom, image.height))
-    return image.resize((size_px, size_px), Image.Resampling.BILINEAR, box)
+    return _resampled(image, size_px, box)
+
+
+def _resized_and_cut(image: Image.Image, size_px: int) -> Image.Image:
+    """A crop by whole pixels, as torchvision does it; the edges of a box are rounded to float32."""
+    shorter = min(image.size)
+    (wide, left), (tall, top) = (crop_place(side, shorter, size_px) for side in image.size)
+    narrow = image.resize((wide, image.height), Image.Resampling.BILINEAR)
+    narrow = narrow.crop((left, 0, left + size_px, image.height))
+    low = narrow.resize((size_px, tall), Image.Resampling.BILINEAR)
+    return low.crop((0, top, size_px, top + size_px))
 
 
 def _frame_ink(grey: NDArray[np.uint8], size_px: int) -> Image.Image:
@@ -66,8 +86,21 @@ def _frame_ink(grey: NDArray[np.uint8], size_px: int) -> Image.Image:
     after = [max(0, ceil(end + reach - length)) for end, length in ends]
     paper = Image.fromarray(np.pad(ink, ((before[1], after[1]), (before[0], after[0]))))
     shifted = tuple(edge + before[index % 2] for index, edge in enumerate(box))
-    small = paper.resize((size_px, size_px), Image.Resampling.BILINEAR, cast(Box, shifted))
+    small = _resampled(paper, size_px, cast(Box, shifted))
     return small.point(lambda level: 255 - level)
+
+
+def _resampled(image: Image.Image, size_px: int, box: Box) -> Image.Image:
+    """A part of an image as a square, width first: left to itself, Pillow may take height first."""
+    left, top, right, bottom = box
+    reach = max((bottom - top) / size_px, 1)
+    first, last = max(0, floor(top - reach)), min(image.height, ceil(bottom + reach))
+    narrow = image.resize(
+        (size_px, last - first), Image.Resampling.BILINEAR, (left, first, right, last)
+    )
+    return narrow.resize(
+        (size_px, size_px), Image.Resampling.BILINEAR, (0, top - first, size_px, bottom - first)
+    )
 
 
 def _grey(image: Image.Image) -> NDArray[np.uint8]:

@@ -9,15 +9,21 @@ are equal (Woodbury). A support of few images makes the dual the small one. A ro
 X and Y changes neither, which is how images of other classes are left out. Both are solved in
 double precision: the error of a solution grows with n / lambda, and a learned lambda may be small.
 
+An exported graph chooses between the two, and PyTorch follows a branch only through functions that
+nothing wraps: hence `no_type_check`, which keeps the shape checks of the tests out of here.
+
 Source: Bertinetto et al., Meta-learning with differentiable closed-form solvers, 2019, equations
 4 and 5 (R2D2).
 """
+
+from typing import no_type_check
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
+@no_type_check
 def ridge_primal(
     features: Float[Tensor, "*episodes support dim"],
     member: Float[Tensor, "*episodes support way"],
@@ -37,6 +43,7 @@ def ridge_primal(
     return solved.transpose(-1, -2).to(features.dtype)
 
 
+@no_type_check
 def ridge_dual(
     features: Float[Tensor, "*episodes support dim"],
     member: Float[Tensor, "*episodes support way"],
@@ -49,6 +56,7 @@ def ridge_dual(
     return (solved.transpose(-1, -2) @ exact).to(features.dtype)
 
 
+@no_type_check
 def _penalised(products: Tensor, penalty: Tensor) -> Tensor:
     identity = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
     return products + penalty * identity

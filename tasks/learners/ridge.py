@@ -46,8 +46,18 @@ class Ridge(nn.Module):
         """Weight and bias of each class; see `Learner.adapt`."""
         member = membership(labels, classes, embeddings.dtype)
         features = self.features(embeddings) * member.sum(dim=-1, keepdim=True)
-        # A graph has to fit any number of images, and the dual is small where it is used.
-        dual = torch.compiler.is_exporting() or features.shape[-2] < features.shape[-1]
-        solve = ridge_dual if dual else ridge_primal
-        weight = self.scale * solve(features, member, self.log_penalty.exp())
+        weight = self.scale * _smaller(features, member, self.log_penalty.exp())
         return weight, absent_bias(member)
+
+
+def _smaller(features: Tensor, member: Tensor, penalty: Tensor) -> Tensor:
+    """Solve the smaller of the two systems; a graph, which takes any number of images, has both."""
+    if torch.compiler.is_exporting():
+        images = torch.ones_like(features[..., 0]).sum()
+        fewer = images < features.shape[-1]
+        solved: Tensor = torch.cond(fewer, ridge_dual, ridge_primal, (features, member, penalty))
+    elif features.shape[-2] < features.shape[-1]:
+        solved = ridge_dual(features, member, penalty)
+    else:
+        solved = ridge_primal(features, member, penalty)
+    return solved

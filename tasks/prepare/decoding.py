@@ -38,7 +38,7 @@ class TileSpec:
     def key(self, turned_deg: int) -> str:
         """The same as text; another Pillow may decode otherwise."""
         shape = f"{self.mode} {self.size_px} {self.channels} {self.maximum_pixels} {turned_deg}"
-        return f"1 {shape} pillow {PIL.__version__}"
+        return f"2 {shape} pillow {PIL.__version__}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.export.adaptation import carried, in_words, mean_with_interval
+from tasks.export.adaptation import carried, in_words
+from tasks.export.episodes import mean_with_interval
 from tasks.export.manifest import learned_numbers, model_card, preprocessing_in_words
 from tasks.framing.graph import Framing
 from tasks.learners.learner import build_learner

@@ -19,25 +19,23 @@ from tasks.artifacts.files import sha256
 from tasks.artifacts.golden import read_golden, write_golden
 from tasks.artifacts.layout import BUNDLE, METATRAINED, PRETRAINED
 from tasks.errors import BundleError, DataError
-from tasks.export import adaptation, parity, parts, stage
-from tasks.export.check import replay_without_torch
+from tasks.export import adaptation, parity, parts, quantising, stage
+from tasks.export.check import verify_bundle
 from tasks.export.stage import export
 from tasks.learners.cosine import Cosine
 from tasks.params import Params
 from tasks.params.metatrain import MOVE_NETWORK, Metatrain
-from tasks.params_file import load_params
 from tasks.progress import untracked
+from tests.conftest import ROOT, write_params
 from tests.small_project import BASE_CLASSES, write_project
 
 LEARNERS = get_args(Metatrain.model_fields["learner"].annotation)
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    return load_params()
+    return write_params(tmp_path, {"export": {"teach_page": False}})
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -69,8 +67,8 @@ def test_the_bundle_holds_what_was_trained_and_is_the_same_from_another_process(
     assert [other.wait() for other in others] == [0, 0]
     assert hashes(one / BUNDLE) == hashes(two / BUNDLE)
     assert set(hashes(BUNDLE)) == {
-        *("encoder.onnx", "adapt.onnx", "predict.onnx", "classifier.onnx"),
-        *("golden.npz", "manifest.json", "MODEL_CARD.md"),
+        *("encoder.onnx", "adapt.onnx", "predict.onnx", "classifier.onnx", "encoder.int8.onnx"),
+        *("golden.npz", "manifest.json", "MODEL_CARD.md", "fewshot.py"),
     }
     bundle = Bundle(BUNDLE)
     assert (bundle.name, bundle.dim) == (params.export.name, 8)
@@ -80,7 +78,8 @@ def test_the_bundle_holds_what_was_trained_and_is_the_same_from_another_process(
     assert bundle.manifest["preprocessing"]["framing"] == "crop"
     assert max(bundle.manifest["parity"]["encoder"].values()) <= 1
     assert "encoder.onnx: embeddings: largest difference from PyTorch" in caplog.text
-    assert "replay without torch: adapt.weight within" in caplog.text
+    assert "ok      adapt.onnx: weight: within" in caplog.text
+    assert "ok      encoder.int8.onnx: cosine to encoder.onnx" in caplog.text
     for secret in (str(tmp_path), str(ROOT), os.uname().nodename):
         for path in BUNDLE.iterdir():
             assert secret.encode() not in path.read_bytes()
@@ -103,6 +102,10 @@ def traced_once(image_graphs: dict[str, onnx.ModelProto], monkeypatch: pytest.Mo
 
     trace = stage._trace
     monkeypatch.setattr(stage, "_trace", trace_once)
+
+
+def with_export(params: Params, **changes: object) -> Params:
+    return params.model_copy(update={"export": params.export.model_copy(update=changes)})
 
 
 def exported(caplog: pytest.LogCaptureFixture, params: Params) -> Bundle:
@@ -168,8 +171,10 @@ def test_every_kind_of_backbone_goes_into_a_bundle_and_resizes_inside(
     write_project(
         tmp_path, framing="crop", channels=3, backbone=backbone, input_size_px=input_size_px
     )
-    bundle = exported(caplog, params)
+    bundle = exported(caplog, with_export(params, max_accuracy_drop=1.0))  # none was trained
     assert np.isfinite(answers(bundle)).all()
+    assert bundle.manifest["quantisation"]["bytes"]["ratio"] > 2
+    assert bundle.manifest["quantisation"]["cosine"]["minimum"] > 0.9
 
 
 @pytest.mark.slow
@@ -201,16 +206,41 @@ def test_a_graph_that_computes_something_else_leaves_the_old_bundle(
     assert [path.name for path in BUNDLE.iterdir()] == ["old"]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("traced_once")
+def test_an_int8_encoder_that_costs_too_much_fails_the_stage_and_one_may_go_without(
+    tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(tmp_path)
+    costly = {"episodes": 2, "float32": 0.9, "int8": 0.8, "drop": {"mean": 0.1, "interval95": 0.02}}
+    monkeypatch.setattr(quantising, "accuracy_drop", lambda *_: costly)
+    line = (
+        r"encoder\.int8\.onnx: novel 5-way 1-shot: accuracy 80\.00 % where float32 has 90\.00 %, a "
+        r"drop of 10\.00 ± 2\.00 points, limit 0\.50: raise export\.max_accuracy_drop"
+    )
+    with pytest.raises(BundleError, match=line):
+        export(params, untracked)
+    assert not BUNDLE.exists()
+    export(with_export(params, int8=False), untracked)
+    assert not (BUNDLE / "encoder.int8.onnx").exists()
+    bundle = Bundle(BUNDLE)
+    assert bundle.manifest["quantisation"] == {"file": None, "reason": "export.int8 is false"}
+    assert "encoder.int8" not in bundle.contracts
+    assert (
+        "There is no int8 encoder: export.int8 is false." in bundle.file("MODEL_CARD.md").decode()
+    )
+
+
 def test_a_bundle_that_answers_otherwise_without_torch_is_refused(bundle_copy: Path) -> None:
-    replay_without_torch(bundle_copy)
+    verify_bundle(bundle_copy)
     examples = read_golden(Bundle(bundle_copy))
     examples["encoder"][0]["embeddings"] *= 1.5
     write_golden(bundle_copy / "golden.npz", examples)
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
     manifest["files"]["golden.npz"]["sha256"] = sha256(bundle_copy / "golden.npz")
     (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match=r"replay without torch: .*encoder\.embeddings differs"):
-        replay_without_torch(bundle_copy)
+    with pytest.raises(BundleError, match=r"verifying the bundle: .*encoder\.embeddings differs"):
+        verify_bundle(bundle_copy)
 
 
 def test_what_earlier_stages_left_out_is_told(tmp_path: Path, params: Params) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from flows.cli import main
 from flows.predicting import Answer, answers_json, answers_table, predict
+from tasks.errors import DataError
 from tasks.progress import untracked
 from tests.bomb import png_header
 
@@ -155,3 +156,28 @@ def test_a_table_has_the_best_class_and_the_runner_up() -> None:
         console.print(answers_table([answer]))
     assert captured.get().splitlines()[1].split() == ["q.png", "a", "75.0", "b", "25.0"]
     assert answers_json([answer])[0]["probability"] == 0.75
+
+
+def test_a_query_below_the_threshold_is_unknown(
+    bundle_copy: Path,
+    folders: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = bundle_copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "unknown": {"score": "similarity", "threshold": 1}}))
+    query = ("--query", folders / "queries" / "[bold]0.png")
+    assert run(monkeypatch, bundle_copy, folders, *query, "--json") == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert (answer["class"], answer["unknown"]) == (None, True)
+    assert answer["probability"] == max(answer["probabilities"].values())
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run(monkeypatch, bundle_copy, folders, *query) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert "(unknown)" in row and f"{100 * answer['probability']:.1f}" in row
+
+
+def test_no_classes_at_all_are_told(golden_bundle: Path, folders: Path) -> None:
+    with pytest.raises(DataError, match="needed --support FOLDER, --head FILE or both"):
+        predict(golden_bundle, None, [folders / "queries"], untracked)
