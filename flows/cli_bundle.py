@@ -15,7 +15,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a t
 def predict(
     query: Annotated[list[Path], typer.Option(help="Image, or folder of images; may be repeated.")],
     more: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", help="More queries.")
+        list[Path] | None, typer.Argument(metavar="PATH", help="More queries.")
     ] = None,
     support: Annotated[
         Path | None, typer.Option(help="Folder with one folder of images a class.")
@@ -39,7 +39,7 @@ def predict(
 def enroll(
     head: Annotated[Path, typer.Option(help="File of the classes (.npz); made if there is none.")],
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="Images or folders of them.")
+        list[Path] | None, typer.Argument(metavar="IMAGE", help="Images or folders of them.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Class of the images.")] = None,
     support: Annotated[
