@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from flows.comparing import Compared
 from tasks.errors import HeadstartError, ParametersError
 from tasks.params.section import NonNegativeFloat, Section
 from tasks.params_file import read_sections
+
+if TYPE_CHECKING:  # it brings the graphs' runtime along, and a rollback is to take seconds
+    from flows.comparing import Compared
 
 RELEASE_FILE = Path("release.yaml")
 
@@ -31,12 +34,12 @@ class Gate(Section):
 
     min_gain: float | None = None
     max_drop: NonNegativeFloat | None = 0.01
-    domains: dict[str, Bounds] = {}
-    protocols: dict[str, Bounds] = {}
+    domains: dict[str, Bounds] = Field(default_factory=dict)
+    protocols: dict[str, Bounds] = Field(default_factory=dict)
     push: bool = True
     git_remote: str = ""
 
-    def bounds(self, compared: Compared) -> Bounds:
+    def bounds(self, compared: "Compared") -> Bounds:
         """What counts for one protocol: its own setting, else its domain's, else the general."""
         layers = (
             self.protocols.get(compared.key, Bounds()),
@@ -75,7 +78,7 @@ def load_gate(folder: Path) -> Gate:
         raise ParametersError("\n".join(faults)) from None
 
 
-def unmet(gate: Gate, found: Sequence[Compared]) -> list[str]:
+def unmet(gate: Gate, found: "Sequence[Compared]") -> list[str]:
     """Why a candidate may not be released, a line a reason; none lets it pass.
 
     Raises:
@@ -94,7 +97,7 @@ def _check_names(key: str, asked: Mapping[str, Bounds], measured: Sequence[str])
         )
 
 
-def _reasons(bounds: Bounds, one: Compared) -> Iterator[str]:
+def _reasons(bounds: Bounds, one: "Compared") -> Iterator[str]:
     gain = one.difference
     if gain is None:
         return
