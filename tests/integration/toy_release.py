@@ -1,7 +1,7 @@
 """A stage of a project to release from: `python toy_release.py prepare|export`.
 
 `quality.txt` says how many of the encoder's features count, and so how good the bundle is;
-`classes.txt` how many novel classes there are; `fail` makes stage export fail.
+`classes.txt` how many novel classes there are.
 """
 
 import hashlib
@@ -54,9 +54,10 @@ def prepare(params: Params, track: Track) -> None:
 
 
 def export(params: Params, track: Track) -> None:
-    if Path("fail").exists():
-        raise DataError("fail: a fault on purpose")
-    features = int(Path("quality.txt").read_text())
+    text = Path("quality.txt").read_text().strip()
+    if not text.isdecimal():
+        raise DataError(f"quality.txt: found {text!r}, needed a number")
+    features = int(text)
     with complete_folder(BUNDLE) as partial:
         shutil.copytree("golden", partial, dirs_exist_ok=True)
         examples = read_golden(Bundle(partial))
@@ -70,7 +71,7 @@ def export(params: Params, track: Track) -> None:
         sign(partial, params.export.name)
         changed = Bundle(partial)
         for example in examples["encoder"]:
-            example |= changed.run("encoder", {"images": example["images"]})
+            example.update(changed.run("encoder", {"images": example["images"]}))
         write_golden(partial / "golden.npz", examples)
         sign(partial, params.export.name)
 
