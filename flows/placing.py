@@ -47,15 +47,23 @@ def place(root: Path, release: Release, tell: Callable[[str], None]) -> Path:
             _fetch(root, release, partial, tell)
             _check(partial, needed, release.version)
     replaced = placed_version(root)
-    fresh = root / RELEASED / ".bundle.link"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(release.version)
-    fresh.replace(root / IN_USE)
+    link(root, release.version)
     for other in (root / RELEASED).iterdir():
         kept = (IN_USE.name, release.version, replaced)
         if other.is_dir() and not other.is_symlink() and other.name not in kept:
             shutil.rmtree(other, ignore_errors=True)
     return root / IN_USE
+
+
+def link(root: Path, version: str | None) -> None:
+    """Have `released/bundle` be a version whose folder is there; None removes it."""
+    if version is None:
+        (root / IN_USE).unlink(missing_ok=True)
+        return
+    fresh = root / RELEASED / ".bundle.link"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(version)
+    fresh.replace(root / IN_USE)
 
 
 def placed_version(root: Path) -> str | None:

@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 
 from flows import releases
 from flows.clones import git
-from flows.placing import place, placed_version
+from flows.placing import link, place, placed_version
 from flows.project import STATE_FOLDER
 from flows.release_gate import Gate, load_gate
 from flows.releases import Release
@@ -38,14 +38,13 @@ def roll_back(root: Path, version: str | None, tell: Tell) -> Release:
     with changing_releases(root):
         wanted = releases.find_release(root, version) if version else releases.release_before(root)
         # First what can fail: with the bundle at hand, the tag and the link are moments.
-        in_use = placed_version(root), releases.release_in_use(root)
+        before = placed_version(root)
         place(root, wanted, tell)
         if not wanted.in_use:
             try:
                 releases.put_into_use(root, wanted.version, sender(root, load_gate(root)))
             except BaseException:
-                if in_use[0] and in_use[1]:
-                    place(root, in_use[1], tell)
+                link(root, before)
                 raise
     return wanted
 

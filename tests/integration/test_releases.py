@@ -248,6 +248,12 @@ def test_a_rollback_is_bit_for_bit_also_from_a_fresh_clone_and_no_schedule_undoe
     assert "v0.3.0: no such release; there are v0.2.0, v0.1.0" in output
     assert fresh.bits() == first
 
+    # A tag that cannot be sent is not kept, and nothing else moved either.
+    twice.gate(git_remote="nowhere")
+    code, output = twice.run("headstart", "rollback", "0.1.0")
+    assert code == 2
+    assert (twice.bits(), twice.in_use()) == (second, ["v0.2.0"])
+    twice.gate()
     code, output = twice.run("headstart", "rollback", "0.1.0")
     assert code == 0, output
     assert (twice.bits(), twice.in_use()) == (first, ["v0.1.0"])
