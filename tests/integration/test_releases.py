@@ -19,7 +19,7 @@ from tests.integration.conftest import HERE, TIMEOUT_S, Toy, project_environment
 if TYPE_CHECKING:
     from tests.integration.conftest import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 # Forty episodes tell little apart: the project's own bound would refuse what is better.
 RELEASE = {"max_drop": 0.15, "protocols": {}, "git_remote": ""}
