@@ -734,7 +734,7 @@ def _session(
     options.log_severity_level = _QUIET
     options.intra_op_num_threads = threads
     if "encoder" not in file:
-        # Runtimes before 1.24 fuse the products of float64 into a node that they cannot run.
+        # Runtimes up to 1.23 fuse products of float64 into a node that they cannot run.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
         session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
