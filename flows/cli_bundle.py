@@ -14,9 +14,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a t
 
 def predict(
     query: Annotated[list[Path], typer.Option(help="Image, or folder of images; may be repeated.")],
-    more: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH", help="More queries.")
-    ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="More queries.")] = None,
     support: Annotated[
         Path | None, typer.Option(help="Folder with one folder of images a class.")
     ] = None,
@@ -24,7 +22,14 @@ def predict(
         Path | None, typer.Option(help="Classes that `headstart enroll` or the teach page saved.")
     ] = None,
     bundle: BundleFolder = BUNDLE,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print JSON in place of a table; of a query that is unknown, class is null, and "
+            "probability is that of the likeliest class.",
+        ),
+    ] = False,
 ) -> None:
     """Learn classes from a few images each, and name other images."""
     from flows.predicting import answers_json, answers_table
