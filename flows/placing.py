@@ -118,5 +118,5 @@ def _check(folder: Path, needed: str, version: str) -> None:
             "damaged: `dvc gc` nothing, and fetch it from another copy"
         )
     there = {path.name for path in folder.iterdir()}
-    if more := there - {MANIFEST, *files.contents}:
+    if more := there - {MANIFEST, *files.manifest["files"]}:
         raise BundleError(f"{folder / min(more)}: no part of {version}; remove it")
