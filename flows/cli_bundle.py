@@ -14,9 +14,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a t
 
 def predict(
     query: Annotated[list[Path], typer.Option(help="Image, or folder of images; may be repeated.")],
-    more: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH", help="More queries.")
-    ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="More queries.")] = None,
     support: Annotated[
         Path | None, typer.Option(help="Folder with one folder of images a class.")
     ] = None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flows.sweep_file import Range, Search
 
@@ -31,7 +31,10 @@ def corner_points(space: Mapping[str, Range | Sequence[Any]]) -> list[Point]:
 
 
 def propose(
-    search: Search, direction: str, number: int, tried: Sequence[tuple[Point, float | None]]
+    search: Search,
+    direction: Literal["maximize", "minimize"],
+    number: int,
+    tried: Sequence[tuple[Point, float | None]],
 ) -> Point:
     """The overrides of the next trial.
 
@@ -42,7 +45,8 @@ def propose(
         search: the space and the sampler.
         direction: maximize or minimize.
         number: of the trial, from 0.
-        tried: the trials before it with what they reached; None where that is not known.
+        tried: the trials before it with what they reached; None where that is not known yet, or
+            they failed.
     """
     import optuna
 
@@ -60,7 +64,7 @@ def _sampler(search: Search, number: int) -> Any:
     seed = (search.seed * 1_000_003 + number) % 2**32
     if search.sampler == "random":
         return RandomSampler(seed=seed)
-    # Those that still run count as bad ones, or two at once would try the same place.
+    # Those that still run or failed count as bad ones, or two would try the same place.
     return TPESampler(seed=seed, constant_liar=True)
 
 

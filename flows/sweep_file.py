@@ -135,5 +135,6 @@ def _describe(path: Path, fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{place}: missing; it is required"
     if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key; a sweep knows {', '.join(Sweep.model_fields)}"
+        part: type[BaseModel] = (Sweep, Search, Range)[min(len(location) - 1, 2)]
+        return f"{place}: unknown key; allowed here: {', '.join(part.model_fields)}"
     return f"{place}: found {fault['input']!r}, needed {message}"

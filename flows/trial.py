@@ -46,13 +46,13 @@ class Outcome:
         figure: what it reached.
         stages: what was done for each, when it ran.
         seconds: that it took then.
-        again: it had ended before this sweep was started, and was not run again.
+        kept: it had reached its end before, and was not run again.
     """
 
     figure: Figure
     stages: tuple[StageResult, ...]
     seconds: float
-    again: bool
+    kept: bool
 
 
 class TrialFailedError(HeadstartError):
@@ -74,8 +74,8 @@ def run_trial(plan: Plan, metric: str | None, wait_s: float, tell: Tell) -> Outc
         TrialFailedError: it did not reach its end, or its metrics lack what was asked for.
     """
     try:
-        again = _is_finished(plan)
-        if not again:
+        kept = _is_finished(plan)
+        if not kept:
             _run(plan, wait_s, tell)
         record = json.loads((plan.folder / RECORD).read_text(encoding="utf-8"))
         figure = read_figure(read_metrics(plan.folder / METRICS), metric)
@@ -84,7 +84,7 @@ def run_trial(plan: Plan, metric: str | None, wait_s: float, tell: Tell) -> Outc
     except HeadstartError as error:
         raise TrialFailedError(str(error)) from None
     stages = tuple(StageResult(**one) for one in record["stages"])
-    return Outcome(figure, stages, float(record["seconds"]), again)
+    return Outcome(figure, stages, float(record["seconds"]), kept)
 
 
 def let_trials_run() -> None:
