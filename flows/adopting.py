@@ -12,9 +12,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from flows.clones import committed_text
 from flows.overrides import laid_over, with_paths_from
-from flows.runs import find_run, read_note, stands_on
-from flows.tables import read_metrics
-from tasks.artifacts.layout import METRICS
+from flows.runs import find_run, read_ending, read_note, stands_on
+from tasks.artifacts.files import sha256
 from tasks.errors import DataError
 from tasks.params import PARAMS_FILE
 from tasks.params_file import check_params, parse_sections, parse_yaml, read_sections
@@ -43,14 +42,17 @@ def adopt_run(name: str, root: Path) -> Adoption:
         root: of the project, whose run lock is held.
 
     Raises:
-        DataError: there is no such run, or it has no results, or params.yaml cannot be rewritten.
+        DataError: there is no such run, or it did not reach its end, or params.yaml cannot be rewritten.
         ParametersError: params.yaml is not valid, or would not be.
     """
     folder = find_run(name, root)
-    read_metrics(folder / METRICS)
     note = read_note(folder)
     if note is None or stands_on(folder) != note.commit:
         raise DataError(f"{folder}: stands on another commit than it was started on; run it again")
+    ending = read_ending(folder)
+    if ending is None or ending.error or ending.params_sha256 != sha256(folder / PARAMS_FILE):
+        why = f": {ending.error}" if ending and ending.error else ""
+        raise DataError(f"{name}: has not reached its end{why}; run it first")
     theirs = read_sections(folder / PARAMS_FILE)
     place = f"{PARAMS_FILE} of commit {note.commit[:7]}"
     base = parse_sections(committed_text(root, note.commit, PARAMS_FILE), place)

@@ -55,11 +55,13 @@ class Ending:
 
     Attributes:
         pid: of the run.
+        params_sha256: of params.yaml, as the run found it.
         stages: those that were brought up to date, in order.
         error: why it ended before all were; None where all are.
     """
 
     pid: int
+    params_sha256: str
     stages: tuple[StageResult, ...]
     error: str | None
 
@@ -77,7 +79,7 @@ def read_ending(folder: Path = Path()) -> Ending | None:
     try:
         told = json.loads((folder / ENDING_FILE).read_text(encoding="utf-8"))
         stages = tuple(StageResult(**one) for one in told["stages"])
-        return Ending(told["pid"], stages, told["error"])
+        return Ending(told["pid"], told["params_sha256"], stages, told["error"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -16,10 +16,12 @@ from flows.runs import Ending, check_as_prepared, write_ending
 from flows.stages import run_stage, stages_in_order
 from flows.tables import comparison_rows, read_metrics_if_any, stage_rows
 from flows.terminal import end_bars, show_own_lines
+from tasks.artifacts.files import sha256
 from tasks.artifacts.layout import BUNDLE, LISTING
 from tasks.errors import HeadstartError
 from tasks.inputs import declared_stages
 from tasks.lifeline import bind_to
+from tasks.params import PARAMS_FILE
 from tasks.params_file import load_params
 from tasks.run_lock import hold_run
 
@@ -78,13 +80,14 @@ def training(wait_s: float = 3600) -> TrainingSummary:
 def _run_stages(order: Sequence[str]) -> tuple[StageResult, ...]:
     """Run the stages, and leave word of how that ended with the project."""
     results: list[StageResult] = []
+    found = sha256(PARAMS_FILE)
     try:
         for stage in order:
             results.append(run_stage(stage))
     except HeadstartError as error:
-        write_ending(Ending(os.getpid(), tuple(results), str(error)))
+        write_ending(Ending(os.getpid(), found, tuple(results), str(error)))
         raise
-    write_ending(Ending(os.getpid(), tuple(results), None))
+    write_ending(Ending(os.getpid(), found, tuple(results), None))
     return tuple(results)
 
 
