@@ -42,7 +42,8 @@ def adopt_run(name: str, root: Path) -> Adoption:
         root: of the project, whose run lock is held.
 
     Raises:
-        DataError: there is no such run, or it did not reach its end, or params.yaml cannot be rewritten.
+        DataError: there is no such run, or it did not reach its end, or params.yaml cannot be
+            rewritten.
         ParametersError: params.yaml is not valid, or would not be.
     """
     folder = find_run(name, root)
