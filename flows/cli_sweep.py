@@ -38,7 +38,9 @@ def sweep(
     from flows.sweep import sweep as run_sweep
     from flows.sweep_page import PAGE, RESULTS
     from flows.sweep_results import sweep_table
+    from flows.terminal import show_own_lines
 
+    show_own_lines()
     code = 0
     try:
         summary = run_sweep(file=str(here / file), wait_s=wait_s)

@@ -1,5 +1,6 @@
 """The flow `sweep`: a trial a Prefect task, on threads of this process or on a Dask cluster."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,10 +172,11 @@ def task_runner(asked: Sweep) -> TaskRunner[Any]:
             "runner: found dask, which is not installed; `pip install 'headstart[dask]'`, or take "
             "runner: threads"
         ) from None
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     if asked.scheduler is not None:
         return DaskTaskRunner(address=asked.scheduler)
     cluster = {"n_workers": asked.workers, "threads_per_worker": 1, "host": "127.0.0.1"}
-    return DaskTaskRunner(cluster_kwargs={**cluster, "dashboard_address": None})
+    return DaskTaskRunner(cluster_kwargs={**cluster, "dashboard_address": "127.0.0.1:0"})
 
 
 @contextmanager
