@@ -1,4 +1,4 @@
-"""Runs DVC or a Prefect server as a child that cannot outlive the process that started it."""
+"""Runs DVC, a Prefect server or this program as a child that ends with whoever started it."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ def start_bound(
     started it decides how it ends.
 
     Args:
-        words: `dvc ARGUMENT...` or `server DESCRIPTOR`.
+        words: `dvc ARGUMENT...`, `headstart ARGUMENT...` or `server DESCRIPTOR`.
         output: takes standard output and errors.
         environment: further environment variables.
         descriptors: open files that the child inherits.
@@ -52,6 +52,12 @@ def main() -> int:
     program, *arguments = sys.argv[1:]
     if program == "server":
         return _serve(int(arguments[0]))
+    if program == "headstart":
+        from flows.cli import main as headstart
+
+        sys.argv = ["headstart", *arguments]
+        headstart()
+        return 0
     from dvc.cli import main as dvc
 
     return int(dvc(arguments))

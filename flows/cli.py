@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows import cli_bundle, cli_data, cli_sweep, cli_verify
+from flows import cli_bundle, cli_data, cli_releases, cli_sweep, cli_verify
 from flows.project import STARTED_VARIABLE, enter_project, prepare_environment, seen_from
 from tasks.artifacts.layout import BUNDLE, METRICS, REPORT
 from tasks.errors import HeadstartError, ParametersError
@@ -158,6 +158,9 @@ app.command()(cli_bundle.predict)
 app.command()(cli_bundle.enroll)
 app.command()(cli_bundle.score)
 app.command()(cli_verify.verify)
+app.command()(cli_releases.release)
+app.command()(cli_releases.releases)
+app.command()(cli_releases.rollback)
 
 
 def main() -> None:

@@ -22,7 +22,14 @@ def predict(
         Path | None, typer.Option(help="Classes that `headstart enroll` or the teach page saved.")
     ] = None,
     bundle: BundleFolder = BUNDLE,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print JSON in place of a table; of a query that is unknown, class is null, and "
+            "probability is that of the likeliest class.",
+        ),
+    ] = False,
 ) -> None:
     """Learn classes from a few images each, and name other images."""
     from flows.predicting import answers_json, answers_table

@@ -18,7 +18,8 @@ def verify(
 ) -> None:
     """Check a bundle, also one from elsewhere: damage, dangers, and what its graphs promise.
 
-    One line a check. It ends with 0 where the bundle is sound, and with 2 where it is not.
+    One line a check. It ends with 0 where the bundle is sound, also with warnings about code that
+    nobody checked, and with 2 where it is not.
     """
     from flows.verifying import verification_json, verification_lines
     from tasks.artifacts.verification import verify as check

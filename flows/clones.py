@@ -187,15 +187,30 @@ def _make(plan: Plan) -> bool:
         if plan.folder.exists():
             return False
         with complete_folder(plan.folder) as partial:
-            # From a path, git links objects or copies them: `git gc` there takes nothing from here.
-            words = ("clone", "--quiet", "--no-checkout", "--", str(plan.root), str(partial))
-            _git([], *words, cwd=plan.root)
-            git(partial, "checkout", "--quiet", "--detach", plan.commit)
-            for needed in (DVC_FOLDER, PIPELINE_FILE):
-                if not (partial / needed).exists():
-                    raise DataError(f"{needed}: not in commit {plan.commit[:7]}; commit it first")
+            clone_at(plan.root, partial, plan.commit)
             _furnish(plan, partial)
     return True
+
+
+def clone_at(root: Path, folder: Path, commit: str) -> None:
+    """Clone a commit, with the way to the cache and the remotes of the main checkout.
+
+    Args:
+        root: of the main checkout.
+        folder: exists and is empty.
+        commit: to stand on.
+
+    Raises:
+        DataError: git fails, or the commit holds no pipeline.
+    """
+    # From a path, git links objects or copies them: `git gc` there takes nothing from here.
+    words = ("clone", "--quiet", "--no-checkout", "--", str(root), str(folder))
+    _git([], *words, cwd=root)
+    git(folder, "checkout", "--quiet", "--detach", commit)
+    for needed in (DVC_FOLDER, PIPELINE_FILE):
+        if not (folder / needed).exists():
+            raise DataError(f"{needed}: not in commit {commit[:7]}; commit it first")
+    _share_cache(root, folder)
 
 
 def _bring_up(plan: Plan) -> str:

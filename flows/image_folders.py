@@ -21,16 +21,21 @@ class FoundClass:
     images: Sequence[Path]
 
 
-def support_classes(support: Path) -> dict[str, list[Path]]:
+def support_classes(support: Path, *, one_is_enough: bool = False) -> dict[str, list[Path]]:
     """The classes of a support folder, by name: their image files.
 
+    Args:
+        support: the folder.
+        one_is_enough: there may be other classes elsewhere; if not, two are needed.
+
     Raises:
-        DataError: no such folder, fewer than two classes, or a class without images.
+        DataError: no such folder, fewer classes than needed, or a class without images.
     """
     classes = {folder.name: image_files(folder) for folder in class_folders(support)}
-    if len(classes) < 2:
+    if len(classes) < (1 if one_is_enough else 2):
         found = f"one class only ({', '.join(classes)})" if classes else "no class"
-        raise DataError(f"{support}: found {found}, needed two or more folders, one a class")
+        needed = "one" if one_is_enough else "two"
+        raise DataError(f"{support}: found {found}, needed {needed} or more folders, one a class")
     for name, images in classes.items():
         if not images:
             raise DataError(

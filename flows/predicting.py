@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.image_folders import query_files, support_classes
-from tasks.artifacts.image_files import class_folders, image_files
 from tasks.errors import BundleError, DataError
 from tasks.fewshot import FewShotClassifier, FewShotError, Progress
 from tasks.progress import Track
@@ -60,7 +59,7 @@ def predict(
     with client_faults():
         model = FewShotClassifier.load(folder, head) if head else FewShotClassifier(folder)
         if support is not None:
-            classes = support_classes(support) if head is None else enrolled_classes(support)
+            classes = support_classes(support, one_is_enough=head is not None)
             model.enroll_all(classes, shown(track, "embedding the support"))
         paths = list(query_files(queries))
         rankings = model.predict(paths, shown(track, "embedding the queries"))
@@ -68,23 +67,6 @@ def predict(
         Answer(path, tuple(ranking), ranking.unknown)
         for path, ranking in zip(paths, rankings, strict=True)
     ]
-
-
-def enrolled_classes(support: Path) -> dict[str, list[Path]]:
-    """The images of every class folder in `support`, by its name; one class is enough.
-
-    Raises:
-        DataError: no such folder, no class, or a class without images.
-    """
-    classes = {folder.name: image_files(folder) for folder in class_folders(support)}
-    if not classes:
-        raise DataError(f"{support}: found no class, needed one or more folders, one a class")
-    for name, images in classes.items():
-        if not images:
-            raise DataError(
-                f"{support / name}: no image in this class; put one there or remove the folder"
-            )
-    return classes
 
 
 @contextmanager

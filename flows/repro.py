@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -85,7 +85,8 @@ def reproduce(stage: str, tell: Tell) -> StageResult:
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         marker = Path(folder, "marker.json")
         try:
-            code, tail = _run(["repro", "--single-item", stage], tell, marker)
+            words = ("dvc", "repro", "--single-item", stage)
+            code, tail = run_bound(words, tell, {MARKER_VARIABLE: str(marker)})
             if code != 0:
                 raise _diagnose(stage, code, tail, _read_marker(marker))
         except BaseException:
@@ -103,10 +104,21 @@ def reproduce(stage: str, tell: Tell) -> StageResult:
     return StageResult(stage, state, time.monotonic() - started)
 
 
-def _run(arguments: list[str], tell: Tell, marker: Path) -> tuple[int, list[str]]:
-    """Run DVC to its end; its exit code and last lines. Leaves no process behind."""
+def run_bound(
+    words: Sequence[str], tell: Tell, environment: dict[str, str] | None = None
+) -> tuple[int, list[str]]:
+    """Run a bound child to its end, and leave no process behind.
+
+    Args:
+        words: as `flows.bound` takes them.
+        tell: is called with every line as it comes, but for DVC's advice.
+        environment: further environment variables.
+
+    Returns:
+        Its exit code and last lines.
+    """
     tail: deque[str] = deque(maxlen=50)
-    process = start_bound(["dvc", *arguments], subprocess.PIPE, {MARKER_VARIABLE: str(marker)})
+    process = start_bound(words, subprocess.PIPE, environment)
     try:
         for line in _lines(process):
             tail.append(line)
@@ -194,8 +206,7 @@ def _diagnose(
 
 
 def _bring_back(stage: str, tell: Tell) -> None:
-    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
-        code, tail = _run(["checkout", "--force", stage], lambda _: None, Path(folder, "unused"))
+    code, tail = run_bound(("dvc", "checkout", "--force", stage), lambda _: None)
     if code == 0:
         tell(f"{stage}: the previous outputs are back in place")
     else:

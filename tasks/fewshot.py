@@ -8,7 +8,8 @@
     model.save("shop.npz")
     model = FewShotClassifier.load("exports/bundle", "shop.npz")
 
-Needs numpy, Pillow and onnxruntime. This one file may be copied anywhere.
+Needs Python 3.10, numpy 1.21, Pillow 10.1 and onnxruntime 1.14, or later ones; Pillow only for
+what is no array. This one file may be copied anywhere.
 
 A picture is embedded once, when it is enrolled; its embedding is kept. The rule that tells the
 classes apart is made again at the first prediction after a change. All methods may be called from
@@ -17,25 +18,48 @@ several threads at once.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
+import operator
 import os
+import re
+import stat
 import struct
+import sys
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast, overload
+from typing import IO, TYPE_CHECKING, Any, cast, overload
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 import onnxruntime
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
     from PIL import Image
+
+
+def _refuse_old(name: str, found: str, needed: str) -> None:
+    """Check a version by its first two numbers.
+
+    Raises:
+        ImportError: it is older than needed.
+    """
+    old, least = (tuple(map(int, re.findall(r"\d+", text)[:2])) for text in (found, needed))
+    if old < least:
+        raise ImportError(f"{__name__}: found {name} {found}, needed {needed} or later; update it")
+
+
+_refuse_old("Python", sys.version, "3.10")
+_refuse_old("numpy", np.__version__, "1.21")
+_refuse_old("onnxruntime", onnxruntime.__version__, "1.14")
 
 __all__ = ["FewShotClassifier", "FewShotError", "Ranking", "read_image"]
 
@@ -48,7 +72,8 @@ MAXIMUM_CLASSES = 10_000
 MAXIMUM_IMAGES = 100_000  # enrolled together, or in one prediction
 MAXIMUM_NAME_LENGTH = 200
 _MAXIMUM_SOURCE_LENGTH = 100
-_MAXIMUM_META_BYTES = 32 * 2**20
+_META_BYTES = 2**20  # of what is not by class or image, and of classes without images
+_META_BYTES_EACH = 2**11  # of a class or an image: its name, escaped
 _MAXIMUM_MANIFEST_BYTES = 16 * 2**20
 _MAXIMUM_GRAPH_BYTES = 2**31  # no ONNX file can be larger
 _MAXIMUM_ZIP_DIRECTORY_BYTES = 2**16
@@ -153,9 +178,15 @@ class FewShotClassifier:
         manifest = _read_manifest(Path(bundle))
         found = _read_head(Path(head), _encoder_sha256(manifest), manifest["embedding_dim"])
         own = found.meta["threshold"] if threshold is None else threshold
+        embedded_by = found.meta["embedded_by"]
         model = cls(
-            bundle, encoder=encoder or found.meta["embedded_by"], threads=threads, threshold=own
+            bundle,
+            encoder=embedded_by if encoder is None else encoder,
+            threads=threads,
+            threshold=own,
         )
+        if model._graphs.encoder == embedded_by:
+            found.refuse_other(model._graphs.embedded_by_sha256, Path(head))
         model._pictures = found.pictures()
         return model
 
@@ -269,12 +300,13 @@ class FewShotClassifier:
         """
         with self._lock:
             pictures = self._pictures[self._known(name)]
-            if not -len(pictures) <= index < len(pictures):
+            try:
+                del pictures[operator.index(index)]
+            except (IndexError, TypeError):
                 raise FewShotError(
-                    f"{name!r}: found {len(pictures)} images, needed one of number {index}; "
+                    f"{name!r}: found {len(pictures)} images, needed one of number {index!r}; "
                     "they count from 0"
-                )
-            del pictures[index]
+                ) from None
             self._changed()
 
     def rename(self, old: str, new: str) -> None:
@@ -296,6 +328,8 @@ class FewShotClassifier:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the enrolled classes to a head file (`.npz`, no pickle), whole or not at all.
 
+        A file that is there keeps its permissions; a link stays, and what it points to is replaced.
+
         Raises:
             FewShotError: the file cannot be written.
         """
@@ -308,15 +342,20 @@ class FewShotClassifier:
             "kind": HEAD_KIND,
             "encoder_sha256": self._graphs.encoder_sha256,
             "embedded_by": self._graphs.encoder,
+            "embedded_by_sha256": self._graphs.embedded_by_sha256,
             "bundle": self._graphs.name,
             "classes": list(classes),
             "sources": [picture.source for picture in every],
             "threshold": self._own_threshold,
         }
+        labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+        text = json.dumps(meta, ensure_ascii=False).encode()
+        if len(text) > _maximum_meta_bytes(labels):  # `load` would refuse it
+            raise FewShotError("found too many classes without images; forget some first")
         arrays = {
             "embeddings": _stacked(every, self._graphs.dim),
-            "labels": np.repeat(np.arange(len(counts)), counts).astype(np.int64),
-            "meta": np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8),
+            "labels": labels,
+            "meta": np.frombuffer(text, np.uint8),
         }
         _write_whole(Path(path), lambda file: np.savez(file, **cast(dict[str, Any], arrays)))
 
@@ -484,18 +523,21 @@ class _Graphs:
     """
 
     def __init__(self, folder: Path, encoder: str, threads: int | None) -> None:
+        if not isinstance(encoder, str):
+            raise FewShotError(f"found encoder {encoder!r}, needed the name of its file")
         manifest = _read_manifest(folder)
         self.name = cast(str, manifest["name"])
         self.encoder = encoder
         self.encoder_sha256 = _encoder_sha256(manifest)
+        self.embedded_by_sha256 = manifest["files"].get(encoder, {}).get("sha256")
         self.dim = cast(int, manifest["embedding_dim"])
         self.maximum_side_px = cast(int, manifest["limits"]["maximum_image_side_px"])
         self._maximum_batch = cast(int, manifest["limits"]["maximum_batch"])
         unknown = manifest.get("unknown") or {}
         self.score = cast(str, unknown.get("score", "probability"))
         self.threshold = cast("float | None", unknown.get("threshold"))
-        feature_dim = manifest.get("feature_dim", self.dim)
-        rule = {"weight": ("float32", feature_dim), "bias": ("float32", None)}
+        self._feature_dim = cast(int, manifest.get("feature_dim", self.dim))
+        rule = {"weight": ("float32", self._feature_dim), "bias": ("float32", None)}
         embeddings = {"embeddings": ("float32", self.dim)}
         self._sessions = {
             name: _session(folder, file, manifest, inputs, outputs, own_threads)
@@ -522,8 +564,11 @@ class _Graphs:
         """Embeddings `(image, dim)` of images that are read as they are needed."""
         found = np.empty((len(images), self.dim), np.float32)
         waiting: dict[int, NDArray[np.uint8]] = {}
-        pixels = 0
+        pixels = seen = 0
         for index, image in enumerate(progress(images)):
+            seen = index + 1
+            if seen > len(images):
+                break
             try:
                 waiting[index] = read_image(image, self.maximum_side_px)
             except FewShotError as fault:
@@ -534,6 +579,11 @@ class _Graphs:
                 self._embed_waiting(waiting, found)
                 pixels = 0
         self._embed_waiting(waiting, found)
+        if seen != len(images):
+            raise FewShotError(
+                f"progress gave {'more' if seen > len(images) else seen} images, needed the "
+                f"{len(images)} that it got; give each back once"
+            )
         if not np.isfinite(found).all():
             raise FewShotError(f"{self.encoder}: gave embeddings that are no numbers; export again")
         return found
@@ -544,7 +594,8 @@ class _Graphs:
         """Weight and bias of classes 0 .. way - 1."""
         inputs: dict[str, NDArray[Any]] = {"embeddings": embeddings, "labels": labels}
         inputs["classes"] = np.arange(way, dtype=np.int64)
-        weight, bias = self._run("adapt", ["weight", "bias"], inputs)
+        shapes = {"weight": (way, self._feature_dim), "bias": (way,)}
+        weight, bias = self._run("adapt", shapes, inputs)
         return weight, bias
 
     def predict(
@@ -555,7 +606,8 @@ class _Graphs:
     ) -> NDArray[np.float32]:
         """Probabilities `(image, way)`."""
         inputs = {"embeddings": embeddings, "weight": weight, "bias": bias}
-        (probabilities,) = self._run("predict", ["probabilities"], inputs)
+        shapes = {"probabilities": (len(embeddings), len(weight))}
+        (probabilities,) = self._run("predict", shapes, inputs)
         if not np.isfinite(probabilities).all():
             raise FewShotError("predict.onnx: gave probabilities that are no numbers; export again")
         return probabilities
@@ -573,16 +625,24 @@ class _Graphs:
             for at in range(0, len(members), largest):
                 chosen = members[at : at + largest]
                 batch = np.stack([waiting[index] for index in chosen])
-                (found[chosen],) = self._run("encoder", ["embeddings"], {"images": batch})
+                shapes = {"embeddings": (len(chosen), self.dim)}
+                (found[chosen],) = self._run("encoder", shapes, {"images": batch})
         waiting.clear()
 
     def _run(
-        self, graph: str, outputs: list[str], inputs: dict[str, NDArray[Any]]
+        self, graph: str, outputs: Mapping[str, tuple[int, ...]], inputs: dict[str, NDArray[Any]]
     ) -> list[NDArray[Any]]:
+        """The outputs named, which must have these shapes."""
         try:
-            return cast("list[NDArray[Any]]", self._sessions[graph].run(outputs, inputs))
+            arrays = cast("list[NDArray[Any]]", self._sessions[graph].run(list(outputs), inputs))
         except Exception as error:  # the runtime's own exceptions share no other base
             raise FewShotError(f"{graph}: refused its inputs ({_first(error)})") from None
+        for (name, shape), found in zip(outputs.items(), arrays, strict=True):
+            if found.shape != shape:
+                raise FewShotError(
+                    f"{graph}: gave {name} of shape {found.shape}, needed {shape}; export it again"
+                )
+        return arrays
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -669,10 +729,13 @@ def _session(
             f"{path}: damaged: its content differs from manifest.json; copy or export the bundle "
             "again"
         )
-    _refuse_dangers(content, str(path))
+    refuse_dangers(content, str(path))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
     options.intra_op_num_threads = threads
+    if "encoder" not in file:
+        # Runtimes up to 1.23 fuse products of float64 into a node that they cannot run.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
         session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exceptions share no other base
@@ -714,7 +777,10 @@ def _first(error: BaseException) -> str:
 
 # --- two dangers in the raw bytes of a graph ------------------------------------------------------
 # External data makes a runtime read other files; operators of foreign domains are code of somebody
-# else. Source: onnx/onnx.proto, IR version 8 and later; Protocol Buffers, Encoding.
+# else. There may be no `onnx` package here, so this walks the protobuf wire format itself: it
+# descends into the messages named in `_CHILDREN` and looks at three fields. Where parsers differ
+# about damaged bytes, they are refused.
+# Source: onnx/onnx.proto, IR version 8 and later; Protocol Buffers, Encoding.
 
 # message -> number of a field -> the message that field holds
 _CHILDREN: dict[str, dict[int, str]] = {
@@ -734,13 +800,24 @@ _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _DEEPEST = 32
 
 
-def _refuse_dangers(model: bytes, name: str) -> None:
+def refuse_dangers(model: bytes, name: str) -> None:
+    """Check that a graph needs no other file and no operator beyond standard ONNX.
+
+    Args:
+        model: a serialised ModelProto.
+        name: what to call it in messages.
+
+    Raises:
+        FewShotError: it does, or it is no graph at all.
+    """
     try:
         _walk(memoryview(model), "model", name, 0)
     except (IndexError, ValueError) as error:
         if isinstance(error, FewShotError):
             raise
-        raise FewShotError(f"{name}: damaged: not an ONNX graph; copy the bundle again") from None
+        raise FewShotError(
+            f"{name}: damaged: not an ONNX graph; copy or export the bundle again"
+        ) from None
 
 
 def _walk(data: memoryview, message: str, name: str, depth: int) -> None:
@@ -755,7 +832,7 @@ def _walk(data: memoryview, message: str, name: str, depth: int) -> None:
                     "use a bundle from a source that you trust"
                 )
         if message == "tensor" and (
-            field == _EXTERNAL_DATA or (field, value) == (_DATA_LOCATION, 1)
+            field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0)
         ):
             raise FewShotError(
                 f"{name}: found weights in a file outside the graph, needed all of them inside; "
@@ -773,6 +850,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
+        if not 8 <= key < 2**32:  # some parsers take the lower 32 bits, which name another field
+            raise ValueError("no field has this number")
         kind = key & 7
         if kind == 0:
             value, at = _varint(data, at)
@@ -820,8 +899,10 @@ def read_image(image: ImageLike, maximum_side_px: int) -> NDArray[np.uint8]:
     """
     if isinstance(image, np.ndarray):
         return _checked_array(image, maximum_side_px)
-    from PIL import Image  # not needed by who has arrays
+    import PIL  # not needed by who has arrays
+    from PIL import Image
 
+    _refuse_old("Pillow", PIL.__version__, "10.1")
     if isinstance(image, Image.Image):
         return _decoded(lambda: image, maximum_side_px)
     if not isinstance(image, str | os.PathLike):
@@ -921,6 +1002,21 @@ class _Head:
     embeddings: NDArray[np.float32]
     labels: NDArray[np.int64]
 
+    def refuse_other(self, sha256: str, path: Path) -> None:
+        """Check that the encoder which embedded the images is the bundle's file of that name.
+
+        Older heads do not say which it was.
+
+        Raises:
+            FewShotError: it is another.
+        """
+        found, name = self.meta.get("embedded_by_sha256"), self.meta["embedded_by"]
+        if found not in (None, sha256):
+            raise FewShotError(
+                f"{path}: embedded by another {name} ({str(found)[:12]}), needed {sha256[:12]}; "
+                "use the bundle that it was made with, or enroll the images again"
+            )
+
     def pictures(self) -> dict[str, list[_Picture]]:
         """The images of each class."""
         names = self.meta["classes"]
@@ -939,19 +1035,16 @@ def _read_head(path: Path, encoder_sha256: str, dim: int) -> _Head:
         FewShotError: missing, damaged, too large, or made with another encoder.
     """
     try:
-        with path.open("rb") as file:
+        with _opened_head(path) as file:
             _refuse_large_directory(file)
             with ZipFile(file) as archive:
-                meta = _checked_meta(
-                    _read_array(archive, "meta", "uint8", 1, _MAXIMUM_META_BYTES), encoder_sha256
-                )
                 labels = _read_array(archive, "labels", "int64", 1, 8 * MAXIMUM_IMAGES)
-                embeddings = _read_array(
-                    archive, "embeddings", "float32", 2, 4 * MAXIMUM_IMAGES * dim
+                meta = _checked_meta(
+                    _read_array(archive, "meta", "uint8", 1, _maximum_meta_bytes(labels)),
+                    encoder_sha256,
                 )
+                embeddings = _read_array(archive, "embeddings", "float32", 2, 4 * len(labels) * dim)
         _check_rows(meta, embeddings, labels, dim)
-    except FileNotFoundError:
-        raise FewShotError(f"{path}: no head file here; `save` makes one") from None
     except FewShotError as fault:
         raise FewShotError(f"{path}: {fault}") from None
     except Exception as error:  # a reader answers damaged bytes with almost any exception
@@ -959,6 +1052,25 @@ def _read_head(path: Path, encoder_sha256: str, dim: int) -> _Head:
             f"{path}: damaged, or no head file ({_first(error)}); save it again"
         ) from None
     return _Head(meta, embeddings, labels)
+
+
+def _opened_head(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise FewShotError("no head file here; `save` makes one") from None
+    except (OSError, ValueError) as error:  # the latter of a path with a zero byte in it
+        raise FewShotError(f"cannot be read: {_reason(error)}") from None
+
+
+def _reason(error: OSError | ValueError | RuntimeError) -> str:
+    return getattr(error, "strerror", None) or _first(error)
+
+
+def _maximum_meta_bytes(labels: NDArray[np.int64]) -> int:
+    """How long the meta of a head with these labels may be."""
+    classes = min(MAXIMUM_CLASSES, max(0, 1 + int(labels.max()))) if len(labels) else 0
+    return _META_BYTES + _META_BYTES_EACH * (classes + len(labels))
 
 
 def _refuse_large_directory(file: IO[bytes]) -> None:
@@ -1063,15 +1175,20 @@ def _check_rows(
 
 def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file under another name, and give it its own when it is complete."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
+        target = path.resolve()  # so that a link stays
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        partial = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.partial")
         try:
             with partial.open("wb") as file:
+                if target.exists():
+                    partial.chmod(stat.S_IMODE(target.stat().st_mode))
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
+            partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise FewShotError(f"{path}: cannot be written: {error.strerror}") from None
+    except (OSError, ValueError, RuntimeError) as error:  # of a zero byte; of links in a circle
+        raise FewShotError(f"{path}: cannot be written: {_reason(error)}") from None

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from tasks.artifacts.bundle_files import read_bundle_files
+from tasks.artifacts.bundle_files import read_bundle_files, read_listed
 from tasks.artifacts.contract import INT8, GraphContract, graph_contracts, graph_file, with_int8
 from tasks.artifacts.image_files import read_image
 from tasks.errors import BundleError
@@ -39,13 +39,15 @@ class Bundle:
 
     Args:
         folder: as stage export wrote it.
+        threads: of each graph; 0 leaves it to ONNX Runtime, which takes every core.
 
     Raises:
         BundleError: there is none, it is damaged, or it is not of this format.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
         self._files = read_bundle_files(folder)
+        self._threads = threads
         self.manifest: Mapping[str, Any] = self._files.manifest
         self.name = cast(str, self.manifest["name"])
         self.dim = cast(int, self.manifest["embedding_dim"])
@@ -60,8 +62,14 @@ class Bundle:
         self._session = cache(self._load)
 
     def file(self, name: str) -> bytes:
-        """The checked content of one of the bundle's files."""
-        return self._files.contents[name]
+        """The checked content of one of the bundle's files.
+
+        Raises:
+            BundleError: one that was not kept in memory is missing by now, or changed.
+        """
+        if name in self._files.contents:
+            return self._files.contents[name]
+        return read_listed(self._files.folder, name, self.manifest["files"][name]["sha256"])
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run one graph as it is.
@@ -194,6 +202,7 @@ class Bundle:
     def _load(self, graph: str) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _QUIET
+        options.intra_op_num_threads = self._threads
         path = self._files.folder / graph_file(graph)
         try:
             session = onnxruntime.InferenceSession(

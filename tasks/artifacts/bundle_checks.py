@@ -3,7 +3,7 @@
 What a bundle from elsewhere holds may be made to do harm, so this runs in a process of its own with
 a bounded share of memory and time, and without PyTorch; `tasks.artifacts.verification` starts it.
 It writes one JSON object a line: `{"begun": subject}` before a check, and
-`{"subject", "ok", "words"}` after it.
+`{"subject", "ok", "words", "warning"}` after it.
 """
 
 import json
@@ -16,14 +16,17 @@ from typing import TypeVar
 
 import onnx
 
-from tasks.artifacts import graph_form, graph_runs
+import tasks.fewshot
+from tasks.artifacts import file_checks, graph_form, graph_runs
 from tasks.artifacts.bundle import Bundle
-from tasks.artifacts.bundle_files import read_listed, read_manifest
+from tasks.artifacts.bundle_files import read_manifest
 from tasks.artifacts.contract import (
+    CLIENT,
     GOLDEN,
     GOLDEN_TOLERANCE,
     INT8,
     MANIFEST,
+    TEACH_PAGE,
     GraphContract,
     graph_contracts,
     graph_file,
@@ -34,6 +37,7 @@ from tasks.errors import BundleError, HeadstartError
 from tasks.lifeline import bind_to_parent
 
 T = TypeVar("T")
+_SIDE_PX = 40  # of the images that the client is tried on
 
 
 class Sheet:
@@ -64,13 +68,14 @@ class Sheet:
             reason = " ".join(str(error).split())[:300]
             self._note(subject, False, f"{type(error).__name__}: {reason}")
         else:
-            self._note(subject, True, result if isinstance(result, str) else words)
+            told = result if isinstance(result, str) else words
+            self._note(subject, True, told, isinstance(result, file_checks.Warned))
             return result
         return None
 
-    def _note(self, subject: str, ok: bool, words: str) -> None:
+    def _note(self, subject: str, ok: bool, words: str, warning: bool = False) -> None:
         self.sound = self.sound and ok
-        self._tell({"subject": subject, "ok": ok, "words": words})
+        self._tell({"subject": subject, "ok": ok, "words": words, "warning": warning})
 
 
 def check_bundle(folder: Path, sheet: Sheet) -> None:
@@ -82,12 +87,19 @@ def check_bundle(folder: Path, sheet: Sheet) -> None:
     manifest = sheet.check(MANIFEST, read, "a bundle of a format that is known")
     if manifest is None:
         return
+    listed = frozenset(manifest["files"])
+    sheet.check(MANIFEST, partial(file_checks.promises, manifest))
+    sheet.check("folder", partial(file_checks.no_others, folder, listed | {MANIFEST}))
+    if not sheet.sound:  # nor is a file opened that has no place here
+        return
     contents: dict[str, bytes] = {}
     for name, entry in manifest["files"].items():
-        sheet.check(name, partial(_read, folder, name, entry["sha256"], contents))
-    sheet.check("folder", partial(_no_others, folder, {*manifest["files"], MANIFEST}))
+        sheet.check(name, partial(file_checks.read, folder, name, entry["sha256"], contents))
     if not sheet.sound:
         return
+    for name, look in ((CLIENT, file_checks.client), (TEACH_PAGE, file_checks.page)):
+        if name in listed:
+            sheet.check(name, partial(look, folder))
     contracts = graph_contracts(
         manifest["embedding_dim"],
         len(manifest["base_classes"]),
@@ -99,23 +111,13 @@ def check_bundle(folder: Path, sheet: Sheet) -> None:
             _check_form(name, contents[name], contracts, sheet)
     contents.clear()
     if sheet.sound:
-        _check_runs(Bundle(folder), sheet)
-
-
-def _read(folder: Path, name: str, sha256: str, contents: dict[str, bytes]) -> str:
-    contents[name] = read_listed(folder, name, sha256)
-    return f"{len(contents[name]):,} bytes, SHA-256 as the manifest lists it"
-
-
-def _no_others(folder: Path, listed: set[str]) -> str:
-    others = sorted(path.name for path in folder.iterdir() if path.name not in listed)
-    if others:
-        named = ", ".join(repr(name) for name in others[:5])
-        raise BundleError(
-            f"found {len(others)} files that {MANIFEST} does not list ({named}), needed none; "
-            "remove them"
-        )
-    return f"holds the {len(listed)} files of the bundle and no others"
+        _check_runs(Bundle(folder, threads=1), sheet)
+    if sheet.sound:
+        side_px = min(_SIDE_PX, manifest["limits"]["maximum_image_side_px"])
+        for graph in ("encoder", INT8):
+            if graph in contracts:
+                sheet.check("client", partial(_use_client, folder, graph_file(graph), side_px))
+        sheet.check("runtime", _without_torch)
 
 
 def _check_form(
@@ -164,7 +166,18 @@ def _check_runs(bundle: Bundle, sheet: Sheet) -> None:
     sheet.check("adapt.onnx", partial(graph_runs.other_names_and_orders, bundle))
     if INT8 in bundle.contracts:
         sheet.check(graph_file(INT8), partial(graph_runs.int8_is_near, bundle))
-    sheet.check("runtime", _without_torch)
+
+
+def _use_client(folder: Path, encoder: str, side_px: int) -> str:
+    """The client of this version takes the bundle, with one of its encoders."""
+    try:
+        model = tasks.fewshot.FewShotClassifier(folder, encoder=encoder, threads=1)
+        first, second = graph_runs.pictures(2, side_px, side_px)
+        model.enroll_all({"first": first, "second": second})
+        model.predict(second)
+    except tasks.fewshot.FewShotError as error:
+        raise BundleError(str(error)) from None
+    return f"FewShotClassifier learns and predicts with {encoder}"
 
 
 def _without_torch() -> str:

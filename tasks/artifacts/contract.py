@@ -15,6 +15,7 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 MODEL_CARD = "MODEL_CARD.md"
 CLIENT = "fewshot.py"
+TEACH_PAGE = "teach.html"
 
 INT8 = "encoder.int8"  # a graph that a bundle may lack
 
@@ -68,6 +69,29 @@ class GraphContract:
 def graph_file(name: str) -> str:
     """The file that holds a graph."""
     return f"{name}.onnx"
+
+
+def known_files() -> frozenset[str]:
+    """Every file that may stand in a bundle; a bundle may lack some."""
+    graphs = map(graph_file, (*GOLDEN_TOLERANCE, INT8))
+    return frozenset((MANIFEST, GOLDEN, MODEL_CARD, CLIENT, TEACH_PAGE, *graphs))
+
+
+def promised_files(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """The files that a manifest promises; the first bundles of this format had no client.
+
+    Args:
+        manifest: of a bundle; its sections may be of any type.
+    """
+    promised = {GOLDEN, *map(graph_file, GOLDEN_TOLERANCE)}
+    if {"client", "quantisation", "unknown"} & set(manifest):
+        promised |= {CLIENT, MODEL_CARD}
+    for section in ("client", "quantisation", "teach_page"):
+        told = manifest.get(section)
+        file = told.get("file") if isinstance(told, Mapping) else None
+        if file is not None:
+            promised.add(str(file))
+    return frozenset(promised)
 
 
 def graph_contracts(

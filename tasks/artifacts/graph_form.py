@@ -1,12 +1,13 @@
 """Whether a graph is what the contract says: its form, found without running it.
 
-The order matters: what is looked at first makes it safe to look at what comes after. Sizes that a
-graph declares are added up before anything allocates them.
+The order matters: what is looked at first makes it safe to look at what comes after. Every size
+that a graph declares is compared with a limit, one tensor at a time, before anything allocates it;
+what a graph takes when it runs is for the process to bound that runs it.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tasks.artifacts.contract import IR_VERSION, OPSET, GraphContract
+from tasks.artifacts.graph_loops import check_loops
 from tasks.artifacts.onnx_wire import refuse_dangers
 from tasks.errors import BundleError
 
 LARGEST_TENSOR_BYTES = 2**31  # of one tensor whose sizes the graph itself tells
+LARGEST_AXIS = 2**31  # of such a tensor, also where another axis is 0 and it takes no memory
 # What convolutional networks, transformers, framing and learners need, and no more: nothing that
 # draws at random, handles text, or keeps sequences.
 _ALLOWED = """
@@ -33,9 +36,6 @@ Shape Sigmoid Sign Sin Size Slice Softmax Softplus Softsign SpaceToDepth Split S
 Sum Tanh Tile TopK Transpose Trilu Unsqueeze Where Xor
 """
 OPERATORS = frozenset(_ALLOWED.split())
-# A Loop may turn as often as a tensor is long, and the way from there is no way to a large number.
-_FROM_A_SHAPE = ("Squeeze", "Unsqueeze", "Reshape", "Gather", "Slice", "Cast", "Identity")
-LARGEST_LOOP = 2**16  # turns of one whose number is written down: an embedding's numbers, say
 _DATA_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 _DTYPES = frozenset(
     getattr(TensorProto, dtype)
@@ -112,7 +112,7 @@ def check_operators(model: onnx.ModelProto, name: str) -> str:
             f"{name}: found operators {', '.join(foreign)}, needed none but the arithmetic of "
             "images, networks and learners"
         )
-    _check_loops(model.graph, name)
+    check_loops(model.graph, name)
     return f"{kinds.total()} operators of {len(kinds)} kinds, all standard ONNX and allowed"
 
 
@@ -219,56 +219,10 @@ def _check_declared(graph: onnx.GraphProto, name: str) -> None:
 def _declared(name: str, tensor: str, sizes: list[int], each: int) -> int:
     """Bytes that a shape declares."""
     declared = math.prod(sizes) * each
-    if min(sizes, default=0) < 0 or declared > LARGEST_TENSOR_BYTES:
+    largest = max(sizes, default=0)
+    if min(sizes, default=0) < 0 or largest > LARGEST_AXIS or declared > LARGEST_TENSOR_BYTES:
         raise BundleError(
             f"{name}: tensor {tensor!r} declares {sizes}, {declared:,} bytes, needed at most "
-            f"{LARGEST_TENSOR_BYTES:,}"
+            f"{LARGEST_TENSOR_BYTES:,}, and no axis longer than {LARGEST_AXIS:,}"
         )
     return declared
-
-
-def _check_loops(
-    graph: onnx.GraphProto,
-    name: str,
-    outer: Mapping[str, onnx.NodeProto | TensorProto] | None = None,
-    in_loop: bool = False,
-) -> None:
-    """Refuse a Loop without a bound, wherever it hides, and one in another.
-
-    Args:
-        graph: with its branches and bodies.
-        name: of the file, for messages.
-        outer: the nodes around it by output, and constants, whose tensors it may read.
-        in_loop: whether it is the body of a Loop, or inside one.
-    """
-    producers = {
-        **(outer or {}),
-        **{one.name: one for one in graph.initializer},
-        **{key: node for node in graph.node for key in node.output},
-    }
-    for node in graph.node:
-        loops = node.op_type == "Loop"
-        if loops and in_loop:
-            raise BundleError(f"{name}: found a Loop in a Loop, needed one level")
-        if loops and not _is_bounded(node, producers):
-            raise BundleError(
-                f"{name}: found a Loop that may turn without end, needed one that turns as often "
-                f"as a tensor is long, or at most {LARGEST_LOOP:,} times"
-            )
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _check_loops(attribute.g, name, producers, in_loop or loops)
-
-
-def _is_bounded(
-    loop: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto | TensorProto]
-) -> bool:
-    count = producers.get(loop.input[0]) if loop.input else None
-    for _ in range(len(producers)):
-        if not isinstance(count, onnx.NodeProto) or count.op_type not in _FROM_A_SHAPE:
-            break
-        count = producers.get(count.input[0])
-    if isinstance(count, TensorProto):
-        turns = numpy_helper.to_array(count)
-        return turns.size == 1 and int(turns.item()) <= LARGEST_LOOP
-    return count is not None and count.op_type == "Shape"

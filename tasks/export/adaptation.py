@@ -14,7 +14,7 @@ from torch import nn
 from tasks.artifacts.image_store import ImageStore, Part
 from tasks.backbones.encoder import Encoder, embed
 from tasks.episodes.sampler import Episodes
-from tasks.export.episodes import draw_episodes, mean_with_interval
+from tasks.export.episodes import draw_episodes, mean_with_interval, stored
 from tasks.export.parts import Parts
 from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import as_learner
@@ -116,8 +116,8 @@ def cost_of_head_only(
     )
     return {
         "episodes": count,
-        "all": float(found[:, 0].mean()),
-        "head": float(found[:, 1].mean()),
+        "all": stored(found[:, 0].mean()),
+        "head": stored(found[:, 1].mean()),
         "all_over_head": mean_with_interval(found[:, 0] - found[:, 1]),
     }
 

@@ -7,20 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import tasks.fewshot
-from tasks.artifacts.contract import CLIENT, INT8, graph_file
+from tasks.artifacts.contract import CLIENT, INT8, TEACH_PAGE, graph_file
 from tasks.artifacts.files import sha256
 from tasks.errors import DataError
 from tasks.export.parts import Parts
-from tasks.export.teach.page import TEACH_PAGE, teach_page
-from tasks.export.teach.runtime import default_cache_folder, fetch_runtime
+from tasks.export.teach.page import teach_page
+from tasks.export.teach.runtime import PACKAGE, default_cache_folder, fetch_runtime
 from tasks.params.export import Export
 
 logger = logging.getLogger(__name__)
 
 
-def write_client(folder: Path) -> None:
-    """Copy `fewshot.py` into a bundle, as it is."""
+# DVC sees no change in a program that was installed; without --single-item it trains again.
+LATER = "install Node.js, which brings npm, then `dvc repro --force --single-item export`"
+
+
+def write_client(folder: Path) -> dict[str, Any]:
+    """Copy `fewshot.py` into a bundle, as it is.
+
+    Returns:
+        What the manifest says of it.
+    """
     shutil.copyfile(tasks.fewshot.__file__, folder / CLIENT)
+    return {"file": CLIENT}
 
 
 def write_teach_page(
@@ -35,16 +44,21 @@ def write_teach_page(
         unknown: section `unknown` of the manifest, or None.
 
     Returns:
-        What the manifest says of it: `file`, or None, and which `runtime` is inside.
+        What the manifest says of it: `file`, and which `runtime` is inside; or None for both, and
+        the `reason`.
     """
     none = {"file": None, "runtime": None}
     if not section.teach_page:
-        return none
+        return {**none, "reason": "export.teach_page is false"}
     try:
         runtime = fetch_runtime(default_cache_folder())
     except DataError as fault:
-        logger.warning("%s: left out: %s; or set export.teach_page to false", TEACH_PAGE, fault)
-        return none
+        logger.warning(
+            "%s: left out: %s; to make it later: %s; to go without: export.teach_page: false",
+            *(TEACH_PAGE, fault, LATER),
+        )
+        # Nothing of the fault, which may name folders of this machine.
+        return {**none, "reason": f"{PACKAGE} was not at hand; to make it later: {LATER}"}
     embedded_by = graph_file(INT8)
     if not (folder / embedded_by).exists():
         embedded_by = graph_file("encoder")
@@ -54,6 +68,7 @@ def write_teach_page(
         "feature_dim": parts.feature_dim,
         "encoder_sha256": sha256(folder / graph_file("encoder")),
         "embedded_by": embedded_by,
+        "embedded_by_sha256": sha256(folder / embedded_by),
         "unknown": unknown,
         "limits": {
             "maximum_batch": section.maximum_batch,

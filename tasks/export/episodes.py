@@ -1,6 +1,7 @@
 """The episodes that stage export measures by, and the interval of what it finds."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from scipy import stats
 from tasks.artifacts.image_store import Part
 from tasks.episodes.sampler import Episodes, Pool, imbalanced
 from tasks.params.evaluate import Protocol
+
+FIGURE_DIGITS = 4  # of shares that are stored: a hundredth of a point
 
 
 def draw_episodes(
@@ -44,4 +47,9 @@ def draw_episodes(
 def mean_with_interval(values: NDArray[np.float64]) -> Mapping[str, float]:
     """Mean, and half of Student's 95 % t interval, of one value an episode, at least two."""
     half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return {"mean": float(values.mean()), "interval95": float(half)}
+    return {"mean": stored(values.mean()), "interval95": stored(half)}
+
+
+def stored(share: float | np.floating[Any]) -> float:
+    """A measured share as it is written down; the digits that are cut off hang on the processor."""
+    return round(float(share), FIGURE_DIGITS)

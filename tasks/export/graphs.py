@@ -1,13 +1,15 @@
 """From a module to an ONNX graph that keeps its contract and carries nothing else."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
+from torch.func import functional_call
 
 from tasks.artifacts.contract import IR_VERSION, OPSET, GraphContract, TensorContract
 from tasks.errors import BundleError
@@ -23,6 +25,7 @@ def trace(
     *,
     name: str,
     about: Mapping[str, str],
+    kept: Mapping[str, Tensor] | None = None,
 ) -> onnx.ModelProto:
     """Export a module; axes that the contract names take any size.
 
@@ -33,6 +36,8 @@ def trace(
             names different, or the exporter takes them for constants or for one another.
         name: of the graph.
         about: what the model says of itself, shown by viewers.
+        kept: parameters and buffers by name that stay initialisers of these names, as far as they
+            are used at all; the exporter may compute ahead with all others.
 
     Returns:
         The graph with its weights inside. Equal modules give equal bytes.
@@ -46,22 +51,27 @@ def trace(
         for size in tensor.shape
         if isinstance(size, str)
     }
-    shapes = tuple(
+    shapes: tuple[Any, ...] = tuple(
         {axis: axes[size] for axis, size in enumerate(tensor.shape) if isinstance(size, str)}
         for tensor in contract.inputs
     )
+    arguments: tuple[Any, ...] = tuple(examples)
+    numbers = dict(kept or {})
+    if numbers:
+        module, arguments = _WithNumbers(module, numbers), (arguments, tuple(numbers.values()))
+        shapes = (shapes, tuple({} for _ in numbers))
     with warnings.catch_warnings(), torch.no_grad():
         # It tells that two inputs share an axis, which is meant.
         warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
         try:
             program = torch.onnx.export(
                 module.eval(),
-                tuple(examples),
+                arguments,
                 dynamo=True,
                 # Straight to the opset wanted: converting down afterwards fails.
                 opset_version=OPSET,
                 external_data=False,
-                input_names=[tensor.name for tensor in contract.inputs],
+                input_names=[tensor.name for tensor in contract.inputs] + list(numbers),
                 output_names=[tensor.name for tensor in contract.outputs],
                 dynamic_shapes=shapes,
                 custom_translation_table=dict(TRANSLATIONS),
@@ -71,7 +81,52 @@ def trace(
             raise _unexportable(name, error) from None
     if program is None:
         raise BundleError(f"{name}: PyTorch's exporter returned no graph")
-    return _tidy(program.model_proto, contract, name, about)
+    model = program.model_proto
+    _keep(model.graph, numbers)
+    return _tidy(model, contract, name, about)
+
+
+class _WithNumbers(nn.Module):
+    """A module that takes some of its parameters and buffers as inputs, so that nothing is known.
+
+    Args:
+        module: to call.
+        names: of these inputs.
+    """
+
+    def __init__(self, module: nn.Module, names: Iterable[str]) -> None:
+        super().__init__()
+        self.module = module
+        self.names = tuple(names)
+
+    def forward(self, inputs: tuple[Tensor, ...], numbers: tuple[Tensor, ...]) -> Any:
+        """What the module gives."""
+        return functional_call(
+            self.module, dict(zip(self.names, numbers, strict=True)), tuple(inputs)
+        )
+
+
+def _keep(graph: onnx.GraphProto, numbers: Mapping[str, Tensor]) -> None:
+    """Make initialisers of inputs, and leave those out that nothing reads."""
+    used = set(_read_names(graph))
+    inputs = [value for value in graph.input if value.name not in numbers]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    own = [
+        numpy_helper.from_array(value.detach().numpy(), name)
+        for name, value in numbers.items()
+        if name in used
+    ]
+    others = list(graph.initializer)
+    del graph.initializer[:]
+    graph.initializer.extend([*own, *others])
+
+
+def _read_names(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _read_names(attribute.g)
 
 
 def _unexportable(name: str, error: BaseException) -> BundleError:

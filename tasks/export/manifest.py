@@ -24,6 +24,11 @@ from tasks.framing.graph import Framing
 from tasks.framing.rules import INK_MARGIN, INK_THRESHOLD, MINIMUM_CONTRAST
 from tasks.params.export import Export
 
+REPRODUCIBLE = (
+    "to the byte, from the same code, parameters and data, on the same type of machine with the "
+    "same versions of what made it; elsewhere the last digits of weights, and what compression "
+    "makes of the teach page, may differ"
+)
 _FEW = 64  # numbers of a learner that a person may want to read; longer ones stay in the graph
 _EACH = "rates.each."  # rates of single parameters: tensors by the dozen, for nobody to read
 
@@ -93,6 +98,7 @@ def describe(
         "golden_tolerance": dict(GOLDEN_TOLERANCE),
         **sections,
         "versions": versions(),
+        "reproducible": REPRODUCIBLE,
         "provenance": provenance,
     }
 

@@ -19,7 +19,7 @@ from tasks.artifacts.contract import INT8, graph_file
 from tasks.artifacts.image_store import ImageStore, Part
 from tasks.episodes.sampler import Episodes
 from tasks.errors import BundleError
-from tasks.export.episodes import draw_episodes, mean_with_interval
+from tasks.export.episodes import draw_episodes, mean_with_interval, stored
 from tasks.export.graphs import serialised
 from tasks.export.int8_graph import Int8Form, NotQuantisableError, Range, core
 from tasks.export.parts import Parts
@@ -37,7 +37,6 @@ CALIBRATION_IMAGES = 256
 HELD_OUT_IMAGES = 2000  # about so many; all classes, and at least what an episode takes of each
 EPISODES = 1000
 _BATCH = 32
-_DIGITS = 6  # of figures that are stored
 _PURPOSE = "export, int8"
 _WORDS = (
     "activations uint8, one scale a tensor; weights int8, one scale an output channel; framing, "
@@ -135,6 +134,9 @@ def activation_ranges(
         form: of the same model.
         images: stored images `(image, side, side, channels)`, 0..255.
         track: shows progress.
+
+    Returns:
+        Both ends of each, with four digits: further ones hang on the processor.
     """
     names = [name for name in form.plan.tensors if name not in form.plan.shared]
     session = single_threaded(core(model, names))
@@ -144,7 +146,9 @@ def activation_ranges(
         for name, values in zip(names, found, strict=True):
             low, high = ranges[name]
             ranges[name] = (min(low, float(values.min())), max(high, float(values.max())))
-    return ranges
+    return {
+        name: (float(f"{low:.4g}"), float(f"{high:.4g}")) for name, (low, high) in ranges.items()
+    }
 
 
 def held_out(part: Part, least: int) -> Part:
@@ -181,8 +185,8 @@ def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, f
     norms = np.linalg.norm(wide, axis=1) * np.linalg.norm(others, axis=1)
     found = (wide * others).sum(axis=1) / np.maximum(norms, np.finfo(np.float64).tiny)
     return {
-        "mean": round(float(found.mean()), _DIGITS),
-        "minimum": round(float(found.min()), _DIGITS),
+        "mean": stored(found.mean()),
+        "minimum": stored(found.min()),
     }
 
 
@@ -210,8 +214,8 @@ def accuracy_drop(
     ]
     return {
         "episodes": len(episodes.classes),
-        "float32": float(found[0].mean()),
-        "int8": float(found[1].mean()),
+        "float32": stored(found[0].mean()),
+        "int8": stored(found[1].mean()),
         "drop": mean_with_interval(found[0] - found[1]),
     }
 

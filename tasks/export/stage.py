@@ -22,7 +22,9 @@ from tasks.export.beside import write_client, write_teach_page
 from tasks.export.check import check_graph, verify_bundle
 from tasks.export.examples import golden_examples
 from tasks.export.graphs import serialised, trace
+from tasks.export.learned import learned_in_graphs, trace_learner
 from tasks.export.manifest import describe, file_entries, model_card, model_notes
+from tasks.export.modules import Adapt, Predict
 from tasks.export.parity import measure_parity
 from tasks.export.parts import Parts, read_parts
 from tasks.export.provenance import provenance
@@ -83,17 +85,22 @@ def export(params: Params, track: Track) -> None:
     unknown = _calibrate(parts, store, params.seed, track)
     with complete_folder(BUNDLE) as folder:
         _write_graphs(folder, models)
-        write_client(folder)
+        client = write_client(folder)
         write_golden(folder / GOLDEN, golden_examples(parts, params.seed))
         description = describe(
             params.export,
             parts,
             store,
-            learner={**learner, "adaptation": adaptation},
+            learner={
+                **learner,
+                "adaptation": adaptation,
+                **learned_in_graphs(models, parts.adapt.learner),
+            },
             metrics=metrics,
             parity=parity,
             provenance=provenance(params, PREPARED / DATA_MANIFEST),
             sections={
+                "client": client,
                 "quantisation": quantised.figures,
                 "unknown": unknown,
                 "teach_page": write_teach_page(folder, params.export, parts, unknown),
@@ -116,13 +123,11 @@ def _calibrate(parts: Parts, store: ImageStore, seed: int, track: Track) -> dict
 
 def _trace(name: str, parts: Parts, notes: Mapping[str, str]) -> onnx.ModelProto:
     contract = parts.contracts()[name]
-    model = trace(
-        parts.modules()[name],
-        contract,
-        traced_examples(contract),
-        name=f"headstart_{name}",
-        about=notes,
-    )
+    module, examples, title = parts.modules()[name], traced_examples(contract), f"headstart_{name}"
+    if isinstance(module, Adapt | Predict):
+        model = trace_learner(module, contract, examples, name=title, about=notes)
+    else:
+        model = trace(module, contract, examples, name=title, about=notes)
     check_graph(model, graph_file(name), contract)
     return model
 

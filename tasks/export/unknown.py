@@ -26,6 +26,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from tasks.episodes.sampler import Episodes, Pool
+from tasks.export.episodes import stored
 from tasks.heads.cosine import direction
 from tasks.learners.learner import as_learner
 from tasks.learners.scoring import episode_scores
@@ -36,7 +37,6 @@ SHOTS = (5, 1)  # the first that enough classes have the images for
 QUERIES = 5
 EPISODES = 400
 _AT_ONCE = 20  # episodes between two signs of progress; bounds memory
-_DIGITS = 4  # of a threshold; the last digits of a float hang on the processor
 _PURPOSE = "export, unknown"
 
 
@@ -99,15 +99,15 @@ def calibrate_unknown(
     half = episodes // 2
     chosen = {name: _scored(values[:half]) for name, values in scores.items()}
     score = max(chosen, key=lambda name: chosen[name].auroc())
-    threshold = round(equal_error_threshold(chosen[score]), _DIGITS)
+    threshold = stored(equal_error_threshold(chosen[score]))
     measured = _scored(scores[score][half:])
     _, way, shot = drawn.support.shape
     found = {
         "score": score,
         "threshold": threshold,
-        "false_accept": measured.false_accept(threshold),
-        "false_reject": measured.false_reject(threshold),
-        "auroc": measured.auroc(),
+        "false_accept": stored(measured.false_accept(threshold)),
+        "false_reject": stored(measured.false_reject(threshold)),
+        "auroc": stored(measured.auroc()),
         "way": way,
         "shot": shot,
         "episodes": episodes,

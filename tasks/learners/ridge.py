@@ -37,6 +37,10 @@ class Ridge(nn.Module):
         """Embeddings at length one."""
         return direction(embeddings)
 
+    def positive_penalty(self) -> Float[Tensor, ""]:
+        """Lambda, above 0."""
+        return self.log_penalty.exp()
+
     def adapt(
         self,
         embeddings: Float[Tensor, "*episodes support dim"],
@@ -46,7 +50,7 @@ class Ridge(nn.Module):
         """Weight and bias of each class; see `Learner.adapt`."""
         member = membership(labels, classes, embeddings.dtype)
         features = self.features(embeddings) * member.sum(dim=-1, keepdim=True)
-        weight = self.scale * _smaller(features, member, self.log_penalty.exp())
+        weight = self.scale * _smaller(features, member, self.positive_penalty())
         return weight, absent_bias(member)
 
 

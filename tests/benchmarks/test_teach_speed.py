@@ -48,6 +48,7 @@ def page_of(bundle: Path) -> bytes:
         "feature_dim": manifest.get("feature_dim", manifest["embedding_dim"]),
         "encoder_sha256": manifest["files"]["encoder.onnx"]["sha256"],
         "embedded_by": embedded_by,
+        "embedded_by_sha256": manifest["files"][embedded_by]["sha256"],
         "unknown": manifest.get("unknown"),
     }
     graphs = {name: (bundle / file).read_bytes() for name, file in files.items()}

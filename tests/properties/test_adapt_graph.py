@@ -14,7 +14,8 @@ from onnxscript import DOUBLE
 from tasks.artifacts.bundle import Bundle
 from tasks.artifacts.contract import IR_VERSION, graph_contracts
 from tasks.export.check import check_graph
-from tasks.export.graphs import serialised, trace
+from tasks.export.graphs import serialised
+from tasks.export.learned import trace_learner
 from tasks.export.modules import Adapt
 from tasks.export.parity import LARGEST_DIFFERENCE
 from tasks.export.solving import solve
@@ -101,7 +102,9 @@ def test_a_loop_solves_systems_of_any_size_as_lapack_does(
 def ridge(initial_penalty: float) -> tuple[Ridge, onnxruntime.InferenceSession]:
     contract = graph_contracts(BUNDLE.dim, 1)["adapt"]
     learner = Ridge(10.0, initial_penalty).eval()
-    model = trace(Adapt(learner), contract, traced_examples(contract), name="adapt", about={})
+    model = trace_learner(
+        Adapt(learner), contract, traced_examples(contract), name="adapt", about={}
+    )
     check_graph(model, "adapt.onnx", contract)
     return learner, onnxruntime.InferenceSession(serialised(model))
 

@@ -151,6 +151,39 @@ def test_progress_sees_every_image_once_in_order(model: FewShotClassifier) -> No
 
 
 @pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (lambda images: images[:2], "progress gave 2 images, needed the 3 that it got"),
+        (lambda _: (), "progress gave 0 images, needed the 3"),
+        (lambda images: [*images, images[0]], "progress gave more images, needed the 3"),
+    ],
+)
+def test_a_progress_that_loses_or_adds_images_is_told(
+    model: FewShotClassifier, progress: Any, line: str
+) -> None:
+    before = model.classes
+    with pytest.raises(FewShotError, match=line):
+        model.enroll("x", [picture(0)] * 3, progress)
+    assert model.classes == before
+
+
+@pytest.mark.parametrize("graph", ["encoder", "adapt", "predict"])
+def test_an_output_of_another_shape_is_refused(model: FewShotClassifier, graph: str) -> None:
+    model.predict(picture(0))  # learned: adapt is not needed for the next
+    session = model._graphs._sessions[graph]
+
+    class Shorter:
+        def run(self, outputs: list[str], inputs: Any) -> list[np.ndarray]:
+            return [array[:-1] for array in session.run(outputs, inputs)]
+
+    model._graphs._sessions[graph] = Shorter()
+    with pytest.raises(FewShotError, match=rf"{graph}: gave \w+ of shape \(.*\), needed \("):
+        if graph == "adapt":
+            model.forget_image("bar")
+        model.predict(picture(0))
+
+
+@pytest.mark.parametrize(
     ("work", "line"),
     [
         (lambda model: model.enroll("", picture(0)), "found the class name '', needed a text"),
@@ -171,7 +204,14 @@ def test_progress_sees_every_image_once_in_order(model: FewShotClassifier) -> No
         (lambda model: model.rename("bar", "block"), "'block': there is such a class already"),
         (lambda model: model.rename("bar", ""), "needed a text that is not empty"),
         (lambda model: model.forget_image("block", 1), "found 1 images, needed one of number 1"),
+        (lambda model: model.forget_image("block", "x"), "needed one of number 'x'"),
         (lambda model: model.save("/nowhere/x.npz"), "cannot be written: No such file"),
+        *(
+            (lambda model, path=path: model.save(path), f"{path}: cannot be written: Is a dir")
+            for path in (".", "/")
+        ),
+        (lambda model: model.save(""), "cannot be written: Is a directory"),
+        (lambda model: model.save("a\0b"), "cannot be written: embedded null"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line_and_changes_nothing(
@@ -314,14 +354,16 @@ def test_a_threshold_that_is_none_is_refused(golden_bundle: Path, threshold: Any
 # --- the bundle -----------------------------------------------------------------------------------
 
 
-def replace_graph(folder: Path, change: Callable[[onnx.ModelProto], object]) -> None:
+def replace_graph(
+    folder: Path, change: Callable[[onnx.ModelProto], object], file: str = "adapt.onnx"
+) -> None:
     """Change a graph, and the manifest with it, as who means harm would."""
-    path = folder / "adapt.onnx"
+    path = folder / file
     model = onnx.load(path)
     change(model)
     path.write_bytes(model.SerializeToString())
     files = json.loads((folder / "manifest.json").read_text())["files"]
-    files["adapt.onnx"]["sha256"] = sha256(path)
+    files[file]["sha256"] = sha256(path)
     edit_manifest(folder, files=files)
 
 
@@ -381,6 +423,12 @@ def test_threads_are_counted_from_one(golden_bundle: Path, threads: Any) -> None
         FewShotClassifier(golden_bundle, threads=threads)
 
 
+@pytest.mark.parametrize("encoder", [5, None, Path("encoder.onnx")])
+def test_an_encoder_is_named_by_a_text(golden_bundle: Path, encoder: Any) -> None:
+    with pytest.raises(FewShotError, match="found encoder .*, needed the name of its file"):
+        FewShotClassifier(golden_bundle, encoder=encoder)
+
+
 @pytest.mark.parametrize("encoder", ["encoder.int8.onnx", "../encoder.onnx", "manifest.json"])
 def test_an_encoder_that_the_bundle_lacks_is_told(golden_bundle: Path, encoder: str) -> None:
     with pytest.raises(FewShotError, match="this bundle has no .*; it has encoder.onnx"):
@@ -397,6 +445,10 @@ def test_another_encoder_of_the_bundle_is_used_on_demand(bundle_copy: Path) -> N
     model.save(head)
     assert FewShotClassifier.load(bundle_copy, head)._graphs.encoder == path.name
     assert FewShotClassifier.load(bundle_copy, head, encoder="encoder.onnx").classes
+    replace_graph(bundle_copy, lambda one: setattr(one, "doc_string", "another"), path.name)
+    with pytest.raises(FewShotError, match=r"head\.npz: embedded by another encoder\.int8\.onnx"):
+        FewShotClassifier.load(bundle_copy, head)
+    assert FewShotClassifier.load(bundle_copy, head, encoder="encoder.onnx").classes
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -412,6 +464,30 @@ def test_the_client_imports_numpy_pillow_and_onnxruntime_alone() -> None:
             assert node.level == 0
             found.add(str(node.module).split(".")[0])
     assert found - sys.stdlib_module_names == {"numpy", "PIL", "onnxruntime"}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("sys.version_info = (3, 9, 1); sys.version = '3.9.1 (x'", "found Python 3.9.1"),
+        ("import numpy; numpy.__version__ = '1.20.3'", "found numpy 1.20.3, needed 1.21 or later"),
+        ("import onnxruntime as one; one.__version__ = '1.9.0'", "found onnxruntime 1.9.0, needed"),
+        (
+            "import PIL.Image; PIL.__version__ = '10.0.1'",
+            "found Pillow 10.0.1, needed 10.1 or later",
+        ),
+    ],
+)
+def test_what_is_too_old_is_told_by_its_name(change: str, line: str) -> None:
+    code = f"import sys; {change}; import fewshot; fewshot.read_image('x.png', 1)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(fewshot.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"ImportError: fewshot: {line}" in done.stderr
 
 
 def test_the_client_works_from_inside_a_copied_bundle(bundle_copy: Path, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_the_file_holds_what_the_format_says(golden_bundle: Path, head: Path) ->
             "encoder.onnx"
         ]["sha256"],
         "embedded_by": "encoder.onnx",
+        "embedded_by_sha256": content["meta"]["encoder_sha256"],
         "bundle": "glyphs",
         "classes": ["gala apple", "Ω", "empty"],
         "sources": [""] * 5,
@@ -107,6 +108,48 @@ def test_a_save_that_fails_leaves_the_old_file(
     with pytest.raises(FewShotError, match=r"shop\.npz: cannot be written: No space left"):
         model.save(head)
     assert head.read_bytes() == before and len(list(head.parent.iterdir())) == 1
+
+
+def test_saving_through_a_link_keeps_the_link_and_the_permissions(
+    golden_bundle: Path, head: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link.npz").symlink_to(head.name)
+    head.chmod(0o640)
+    model = FewShotClassifier.load(golden_bundle, tmp_path / "link.npz")
+    model.forget("empty")
+    model.save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert head.stat().st_mode & 0o777 == 0o640
+    assert FewShotClassifier.load(golden_bundle, head).classes == {"gala apple": 3, "Ω": 2}
+    (tmp_path / "circle.npz").symlink_to("circle.npz")
+    with pytest.raises(FewShotError, match=r"circle\.npz: cannot be written"):
+        model.save(tmp_path / "circle.npz")
+
+
+def test_a_head_that_does_not_say_which_encoder_file_it_was_is_read(
+    golden_bundle: Path, head: Path
+) -> None:
+    content = read(head)
+    del content["meta"]["embedded_by_sha256"]
+    write(head, content)
+    assert FewShotClassifier.load(golden_bundle, head).classes["gala apple"] == 3
+
+
+@pytest.mark.parametrize("letter", ["x", "\1", "\N{PEAR}"])
+def test_what_is_saved_is_read_however_long_the_names_are(
+    golden_bundle: Path, tmp_path: Path, letter: str
+) -> None:
+    model = FewShotClassifier(golden_bundle)
+    picture = images(1)[0]
+    model.enroll_all({f"{letter * 195}{number}": picture for number in range(600)})
+    path = tmp_path / "long.npz"
+    model.save(path)
+    assert FewShotClassifier.load(golden_bundle, path).classes == model.classes
+    for name in model.classes:
+        model.forget_image(name)
+    if letter == "x":
+        model.save(path)
+        assert FewShotClassifier.load(golden_bundle, path).classes == model.classes
 
 
 def test_a_threshold_travels_with_the_head_and_may_be_replaced(
@@ -179,9 +222,17 @@ def declares(shape: tuple[int, ...], dtype: str = "<f4") -> Callable[[Content, P
     return change
 
 
-def bomb(content: Content, path: Path) -> None:
-    """A few hundred kilobytes that unpack to hundreds of megabytes."""
-    stored_zip(path, {"meta": npy(np.zeros(200_000_000, np.uint8))}, zipfile.ZIP_DEFLATED)
+def bomb(name: str, size: int, dtype: type) -> Callable[[Content, Path], None]:
+    """An array of a small file that unpacks to much: more than labels and classes allow."""
+
+    def change(content: Content, path: Path) -> None:
+        meta = np.frombuffer(json.dumps(content["meta"]).encode(), np.uint8)
+        members = {key: npy(array) for key, array in {**content, "meta": meta}.items()}
+        members[name] = npy(np.zeros((size, 8) if name == "embeddings" else size, dtype))
+        stored_zip(path, members, zipfile.ZIP_DEFLATED)
+        assert path.stat().st_size < 200_000
+
+    return change
 
 
 def many_entries(content: Content, path: Path) -> None:
@@ -241,14 +292,18 @@ def flip(content: Content, path: Path) -> None:
         (without("embeddings"), "found no array 'meta'"),
         *((declares(shape), "embeddings: (declares|found)") for shape in HUGE.values()),
         (declares((5, 8), "|O"), "embeddings: found object"),
-        (bomb, "meta: found 200,000,128 bytes"),
+        (bomb("meta", 2_000_000, np.uint8), "meta: found 2,000,128 bytes .* at most 1,062,912"),
+        (bomb("embeddings", 3_000_000, np.float32), "embeddings: found .* at most 160 of"),
+        (bomb("labels", 10_000_000, np.int64), "labels: found .* needed at most 800,000"),
         (many_entries, "found a long list of contents"),
         (large_kind, "found no plain .npz file"),
         (cut, "found no plain .npz file"),
         (flip, "damaged, or no head file"),
         (lambda _, path: path.write_bytes(b""), "found no plain .npz file"),
         (lambda _, path: path.unlink(), "no head file here"),
-        (lambda _, path: (path.unlink(), path.mkdir()), "damaged, or no head file"),
+        (lambda _, path: (path.unlink(), path.mkdir()), "cannot be read: Is a directory"),
+        (meta(embedded_by_sha256="0" * 64), "embedded by another encoder.onnx .000000000000., nee"),
+        (meta(embedded_by_sha256=[]), "embedded by another encoder.onnx"),
     ],
 )
 def test_a_head_that_is_not_sound_is_refused_in_one_line_before_memory_is_taken(

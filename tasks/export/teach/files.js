@@ -3,7 +3,7 @@
 const MOST_FILES = 5000;
 
 /**
- * The files of a drop, with folders opened.
+ * The files of a drop, with folders opened. What is left out is told.
  * @returns {Promise<[{file: File, folder: string}]>} `folder` is empty for a file by itself.
  */
 async function droppedFiles(transfer) {
@@ -13,42 +13,56 @@ async function droppedFiles(transfer) {
     .map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile())
     .filter((entry) => entry);
   const found = [];
-  for (const entry of entries) await openEntry(entry, "", found);
-  return found;
+  const unread = [];
+  for (const entry of entries) await openEntry(entry, "", found, unread);
+  tellOfFiles(unread, `Skipped ${counted(unread.length, "file")}`);
+  return upToMost(found);
 }
 
-async function openEntry(entry, folder, found) {
-  if (found.length >= MOST_FILES) return;
-  if (entry instanceof File) {
-    found.push({ file: entry, folder });
-  } else if (entry.isFile) {
-    if (folder && entry.name.startsWith(".")) return; // such as .DS_Store
-    found.push({ file: await new Promise((done, fail) => entry.file(done, fail)), folder });
-  } else {
-    const reader = entry.createReader();
-    for (;;) {
-      const some = await new Promise((done, fail) => reader.readEntries(done, fail));
-      if (!some.length) return;
-      some.sort((one, other) => one.name.localeCompare(other.name));
-      for (const inner of some) await openEntry(inner, entry.name, found);
+/** Adds the files of an entry to `found`, and what cannot be read to `unread`. */
+async function openEntry(entry, folder, found, unread) {
+  if (found.length > MOST_FILES) return; // one more than is taken tells that there are more
+  try {
+    if (entry instanceof File) {
+      found.push({ file: entry, folder });
+    } else if (entry.isFile) {
+      if (folder && entry.name.startsWith(".")) return; // such as .DS_Store
+      found.push({ file: await new Promise((done, fail) => entry.file(done, fail)), folder });
+    } else {
+      const reader = entry.createReader();
+      for (;;) {
+        const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+        if (!some.length) return;
+        some.sort((one, other) => one.name.localeCompare(other.name));
+        for (const inner of some) await openEntry(inner, entry.name, found, unread);
+      }
     }
+  } catch (error) {
+    unread.push({ name: entry.name, reason: error.message });
   }
+}
+
+function upToMost(found) {
+  if (found.length > MOST_FILES) {
+    notice(`Only the first ${MOST_FILES} files were taken; give the others afterwards.`);
+  }
+  return found.slice(0, MOST_FILES);
 }
 
 /** The files of a chosen folder; each with the folder that holds it. */
 function chosenFiles(list) {
-  return [...list]
+  const found = [...list]
     .map((file) => {
       const folders = (file.webkitRelativePath || "").split("/").slice(0, -1);
       return { file, folder: folders.at(-1) ?? "" };
     })
-    .filter(({ file, folder }) => !(folder && file.name.startsWith(".")))
-    .slice(0, MOST_FILES);
+    .filter(({ file, folder }) => !(folder && file.name.startsWith(".")));
+  return upToMost(found);
 }
 
 /** The pictures in a clipboard. */
 function pastedFiles(transfer) {
-  return [...(transfer?.files ?? [])].map((file) => ({ file, folder: "" }));
+  return upToMost([...(transfer?.files ?? [])].map((file) => ({ file, folder: "" })));
 }
 
 /** Lets the user choose; `done` gets what `chosenFiles` makes of it. */

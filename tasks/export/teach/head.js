@@ -16,6 +16,7 @@ function writeHead(lesson, settings) {
     kind: HEAD_KIND,
     encoder_sha256: settings.encoder_sha256,
     embedded_by: settings.embedded_by,
+    embedded_by_sha256: settings.embedded_by_sha256, // left out where the page does not know it
     bundle: settings.name,
     classes: classes.map((one) => one.name),
     sources: rows.map(({ picture }) => picture.source),
@@ -34,7 +35,7 @@ function writeHead(lesson, settings) {
 
 /** Reads a head: {classes: [{name, pictures}], threshold, note}; throws an Error with a reason. */
 async function readHead(buffer, settings) {
-  const { embeddings, labels, meta } = await readNpz(buffer);
+  const { embeddings, labels, meta } = await readNpz(buffer, ["embeddings", "labels", "meta"]);
   if (embeddings?.type !== "<f4" || labels?.type !== "<i8" || meta?.type !== "|u1") {
     throw new Error("it lacks embeddings, labels or meta of the right type");
   }
@@ -80,6 +81,13 @@ function aboutHead(meta, settings) {
     throw new Error(
       `it was made with another encoder (bundle ${String(about.bundle).slice(0, 80)}); ` +
         "teach its classes again here, or open it with its own bundle",
+    );
+  }
+  const [found, own] = [about.embedded_by_sha256, settings.embedded_by_sha256]; // older: without
+  if (about.embedded_by === settings.embedded_by && found && own && found !== own) {
+    throw new Error(
+      `it was made with another ${settings.embedded_by}; teach its classes again here, or open it ` +
+        "with its own bundle",
     );
   }
   const names = about.classes;

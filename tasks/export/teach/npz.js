@@ -1,6 +1,6 @@
 // NumPy's .npz: a zip of .npy arrays, of the few types that a head file needs.
 
-const LARGEST_FILE = 512 * 2 ** 20;
+const LARGEST_FILE = 512 * 2 ** 20; // and the most that the arrays of one may unpack to
 const NPY_TYPES = { "<f4": Float32Array, "<i8": BigInt64Array, "|u1": Uint8Array };
 
 /** A stored (uncompressed) zip. `arrays`: {name: {type, shape, data}}. */
@@ -26,17 +26,28 @@ function writeNpz(arrays) {
   return new Blob([...pieces, ...index, end], { type: "application/octet-stream" });
 }
 
-/** Reads arrays by name: {name: {type, shape, data}}; throws an Error that says what is wrong. */
-async function readNpz(buffer) {
+/**
+ * Reads the arrays of these names, and nothing else: {name: {type, shape, data}}; throws an Error
+ * that says what is wrong.
+ */
+async function readNpz(buffer, names) {
   if (buffer.byteLength > LARGEST_FILE) throw new Error("it is larger than any head");
   const view = new DataView(buffer);
   const arrays = {};
+  let total = 0;
   try {
-    for (const { name, method, packed, size, at } of zipIndex(view)) {
+    for (const { name, method, checksum, packed, size, at } of zipIndex(view)) {
+      const array = names.find((one) => `${one}.npy` === name);
+      if (!array) continue;
+      total += size;
+      if (total > LARGEST_FILE) throw new Error("it unpacks to more than any head holds");
       const start = at + 30 + view.getUint16(at + 26, true) + view.getUint16(at + 28, true);
       const stored = new Uint8Array(buffer, start, packed);
       const content = method === 0 ? stored : await inflated(stored, method, size);
-      arrays[name.replace(/\.npy$/, "")] = npyArray(content);
+      if (content.length !== size || crc32(content) !== checksum) {
+        throw new Error("it is damaged: an array is not what was saved");
+      }
+      arrays[array] = npyArray(content);
     }
   } catch (error) {
     if (error instanceof RangeError) throw new Error("it is damaged or cut short");
@@ -92,6 +103,7 @@ function* zipIndex(view) {
     yield {
       name: new TextDecoder().decode(new Uint8Array(view.buffer, at + 46, nameBytes)),
       method: view.getUint16(at + 10, true),
+      checksum: view.getUint32(at + 16, true),
       packed: view.getUint32(at + 20, true),
       size: view.getUint32(at + 24, true),
       at: view.getUint32(at + 42, true),
@@ -102,15 +114,17 @@ function* zipIndex(view) {
 
 /** What a compressed member holds; stops where it holds more than it says. */
 async function inflated(stored, method, size) {
-  if (method !== 8 || size > LARGEST_FILE) throw new Error("it is compressed in a way not read here");
+  if (method !== 8) throw new Error("it is compressed in a way not read here");
   const content = new Uint8Array(size);
   const reader = new Blob([stored])
     .stream()
     .pipeThrough(new DecompressionStream("deflate-raw"))
     .getReader();
   for (let at = 0; ; ) {
-    const { done, value } = await reader.read();
-    if (done) return content;
+    const { done, value } = await reader.read().catch(() => {
+      throw new Error("it is damaged: an array cannot be unpacked");
+    });
+    if (done) return content.subarray(0, at);
     content.set(value, at); // a RangeError where there is more
     at += value.length;
   }

@@ -54,7 +54,9 @@ def teach_page(
         settings: `name`, `embedding_dim`, `feature_dim`, `encoder_sha256` (of the bundle's
             `encoder.onnx`), `embedded_by` (the file that `graphs["encoder"]` is), `unknown` (as in
             the manifest, or None) and `limits` (as in the manifest). If there is `drawing` and it
-            is false, the page offers no paper to draw on, as fits a model of photographs.
+            is false, the page offers no paper to draw on, as fits a model of photographs. If there
+            is `embedded_by_sha256` (of that file), heads carry it, and those of another are
+            refused.
         graphs: content of `encoder`, `adapt` and `predict`.
         runtime: runs them in a browser.
 

@@ -161,9 +161,12 @@ def _keep(folder: Path, contents: Mapping[str, bytes]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-                file.write(content)
-            Path(file.name).replace(folder / name)
+            partial = folder / f".{name}.{os.getpid()}.partial"
+            try:
+                partial.write_bytes(content)
+                partial.replace(folder / name)
+            finally:
+                partial.unlink(missing_ok=True)
     except OSError as error:  # costs a download the next time, nothing else
         logger.warning("%s: cannot be kept (%s)", folder, error.strerror)
 

@@ -34,6 +34,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         "feature_dim": manifest["embedding_dim"],
         "encoder_sha256": manifest["files"]["encoder.onnx"]["sha256"],
         "embedded_by": "encoder.onnx",
+        "embedded_by_sha256": manifest["files"]["encoder.onnx"]["sha256"],
         "unknown": None,
     }
     names = ("encoder", "adapt", "predict")

@@ -56,6 +56,7 @@ def write_head(path: Path, **changes: Any) -> dict[str, Any]:
         "kind": "headstart head",
         "encoder_sha256": bundle.manifest["files"]["encoder.onnx"]["sha256"],
         "embedded_by": "encoder.onnx",
+        "embedded_by_sha256": bundle.manifest["files"]["encoder.onnx"]["sha256"],
         "bundle": bundle.name,
         "classes": ["gala apple", "Birne \N{PEAR}"],
         "sources": ["a.png", "", "b.png", "c.png"],

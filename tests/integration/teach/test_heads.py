@@ -1,6 +1,8 @@
 """Heads pass between the teach page and Python, and only whole ones that fit."""
 
 import io
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,7 @@ def test_a_head_that_does_not_fit_is_refused_and_nothing_is_lost(
     teach.add("apple", [])
     for key, value, reason in (
         ("encoder_sha256", "f" * 64, "it was made with another encoder (bundle glyphs)"),
+        ("embedded_by_sha256", "f" * 64, "it was made with another encoder.onnx"),
         ("kind", "something", "found kind something, format 1, needed headstart head, 1"),
         ("format", 2, "found kind headstart head, format 2, needed headstart head, 1"),
         ("classes", ["only one"], "found label 1 of 1 classes"),
@@ -98,10 +101,58 @@ def test_a_head_that_does_not_fit_is_refused_and_nothing_is_lost(
     expect(teach.page.get_by_label("Name of the class")).to_have_value("apple")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"embedded_by_sha256": None},  # an older head
+        {"embedded_by_sha256": "f" * 64, "embedded_by": "encoder.int8.onnx"},  # not of this page
+    ],
+)
+def test_a_head_of_an_encoder_that_the_page_cannot_compare_is_loaded(
+    teach: Teach, tmp_path: Path, changes: dict[str, str | None]
+) -> None:
+    write_head(tmp_path / "head.npz", **changes)
+    teach.choose("Load head", [tmp_path / "head.npz"])
+    expect(teach.status).to_contain_text("Learned 2 classes from 4 pictures")
+
+
+def test_what_a_head_holds_beside_its_arrays_is_left_alone(teach: Teach, tmp_path: Path) -> None:
+    write_head(tmp_path / "head.npz")
+    with zipfile.ZipFile(tmp_path / "head.npz", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("huge.npy", bytes(10**6))
+    whole = bytearray((tmp_path / "head.npz").read_bytes())
+    at = whole.rindex(b"PK\1\2")
+    whole[at + 24 : at + 28] = struct.pack("<I", 2**32 - 1)  # the size that it declares
+    (tmp_path / "head.npz").write_bytes(whole)
+    teach.choose("Load head", [tmp_path / "head.npz"])
+    expect(teach.status).to_contain_text("Learned 2 classes from 4 pictures")
+
+
+def deflated(path: Path) -> bytes:
+    with np.load(path) as content:
+        np.savez_compressed(path, **content)
+    return path.read_bytes()
+
+
+def declaring(whole: bytes, size: int) -> bytes:
+    """The same file, whose index gives another size to the first array."""
+    at = whole.index(b"PK\1\2") + 24
+    return whole[:at] + struct.pack("<I", size) + whole[at + 4 :]
+
+
+def flipped(whole: bytes, at: int) -> bytes:
+    return whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+
+
 def test_any_bytes_are_refused_as_a_head(teach: Teach, tmp_path: Path) -> None:
     write_head(tmp_path / "head.npz")
     whole = (tmp_path / "head.npz").read_bytes()
+    small = deflated(tmp_path / "head.npz")
     for name, content in {
+        "flipped": flipped(whole, whole.index(b"NUMPY") + 130),
+        "flipped-small": flipped(small, 100),
+        "short": declaring(small, 10_000),
+        "sum": declaring(small, 2**30),
         "empty": b"",
         "text": b"no head",
         "cut": whole[: len(whole) // 2],

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.integration.teach.lessons import HOSTILE, NAMES, SHOT
-from tests.teach_page import Teach
+from tests.teach_page import START_MS, Teach
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +86,39 @@ def test_pictures_are_dropped_and_pasted(teach: Teach, digits: dict[str, list[Pa
     teach.page.get_by_role("heading", name="Try it").click()
     teach.paste("body", pictures[1:2])
     expect(teach.tiles).to_have_count(2)
+
+
+DROP_ENTRIES = """async ([count, broken, picture]) => {
+    const entry = (name, content) => ({
+        isFile: true,
+        name,
+        file: (done, fail) =>
+            content ? done(new File(content, name)) : fail(new Error("it was moved")),
+    });
+    const bytes = new Uint8Array(picture);
+    const entries = [...Array(count)].map((_, at) => entry(`${at}.png`, at ? [] : [bytes]));
+    if (broken) entries.splice(0, 0, entry("gone.png", null));
+    const event = new Event("drop", {bubbles: true, cancelable: true});
+    const items = entries.map((one) => ({kind: "file", webkitGetAsEntry: () => one}));
+    event.dataTransfer = {types: ["Files"], items};
+    document.querySelector("#folders").dispatchEvent(event);
+}"""
+
+
+def test_a_dropped_file_that_cannot_be_read_is_told_and_the_others_are_taken(
+    teach: Teach, digits: dict[str, list[Path]]
+) -> None:
+    teach.page.evaluate(DROP_ENTRIES, [1, True, list(digits["two"][0].read_bytes())])
+    expect(teach.pictures("class 1")).to_have_count(1)
+    expect(teach.notices).to_contain_text("Skipped 1 file: gone.png (it was moved)")
+    assert not teach.faults
+
+
+def test_files_beyond_the_most_are_told(teach: Teach, digits: dict[str, list[Path]]) -> None:
+    teach.page.evaluate(DROP_ENTRIES, [5001, False, list(digits["two"][0].read_bytes())])
+    expect(teach.notices).to_contain_text("Only the first 5000 files were taken")
+    expect(teach.notices).to_contain_text("Skipped 4999 files", timeout=START_MS)
+    expect(teach.pictures("class 1")).to_have_count(1)
 
 
 def test_a_folder_becomes_a_class_of_its_name(

@@ -74,6 +74,53 @@ def test_foreign_operators_and_outside_files_are_refused_wherever_they_hide(
         refuse_dangers(content, "bad.onnx")
 
 
+def varint(number: int) -> bytes:
+    digits = []
+    while number > 127:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*digits, number])
+
+
+def field(key: int, content: bytes) -> bytes:
+    return varint(key) + varint(len(content)) + content
+
+
+def with_node(extra: bytes) -> bytes:
+    """A model of one Gelu whose message has more bytes at its end."""
+    whole = onnx.ModelProto.FromString(model(graph()))
+    inner = whole.graph.SerializeToString()
+    whole.ClearField("graph")
+    node = helper.make_node("Gelu", ["x"], ["y"]).SerializeToString() + extra
+    return whole.SerializeToString() + field(0x3A, inner + field(0x0A, node))
+
+
+DOMAIN_KEY = 7 << 3 | 2
+
+
+def test_such_a_model_is_read_as_what_it_says() -> None:
+    content = with_node(field(DOMAIN_KEY, b"com.microsoft"))
+    assert onnx.ModelProto.FromString(content).graph.node[0].domain == "com.microsoft"
+    with pytest.raises(BundleError, match="operators of domain 'com.microsoft'"):
+        refuse_dangers(content, "bad.onnx")
+
+
+@pytest.mark.parametrize("key", [DOMAIN_KEY + 2**32, DOMAIN_KEY + 2**60, 2, 7, 2**70])
+def test_a_field_whose_number_parsers_read_differently_is_refused(key: int) -> None:
+    with pytest.raises(BundleError, match="bad.onnx: damaged: not an ONNX graph"):
+        refuse_dangers(with_node(field(key, b"com.microsoft")), "bad.onnx")
+
+
+@pytest.mark.parametrize("value", [1, 1 + 2**32, 2])
+def test_weights_elsewhere_are_refused_however_the_place_is_written(value: int) -> None:
+    tensor = helper.make_tensor("w", TensorProto.FLOAT, [2], [1, 2]).SerializeToString()
+    content = model(graph(RELU)) + field(
+        0x3A, field(0x2A, tensor + varint(14 << 3) + varint(value))
+    )
+    with pytest.raises(BundleError, match="weights in a file outside the graph"):
+        refuse_dangers(content, "bad.onnx")
+
+
 @settings(max_examples=200, deadline=None)
 @given(content=st.binary(max_size=60), at=st.integers(0, 80), byte=st.integers(0, 255))
 def test_damaged_bytes_are_a_bundle_error_or_harmless(content: bytes, at: int, byte: int) -> None:

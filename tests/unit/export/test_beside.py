@@ -52,6 +52,8 @@ def test_the_client_in_a_bundle_needs_nothing_else_of_headstart(
 ) -> None:
     export(with_page(project, False), untracked)
     assert not (BUNDLE / "teach.html").exists()
+    assert Bundle(BUNDLE).manifest["teach_page"]["reason"] == "export.teach_page is false"
+    assert Bundle(BUNDLE).manifest["client"] == {"file": "fewshot.py"}
     assert (BUNDLE / "fewshot.py").read_bytes() == Path(tasks.fewshot.__file__).read_bytes()
     elsewhere = shutil.copytree(BUNDLE, tmp_path / "elsewhere")
     for name, level in (("dark", 30), ("light", 220)):
@@ -79,6 +81,7 @@ def test_the_page_holds_the_int8_encoder_and_the_threshold(
     start = page.index("{", page.index('id="settings"'))
     settings = json.loads(page[start : page.index("</script>", start)])
     assert settings["embedded_by"] == "encoder.int8.onnx"
+    assert settings["embedded_by_sha256"] == manifest["files"]["encoder.int8.onnx"]["sha256"]
     assert settings["unknown"] == manifest["unknown"]
     assert settings["encoder_sha256"] == manifest["files"]["encoder.onnx"]["sha256"]
 
@@ -92,5 +95,10 @@ def test_without_the_pages_runtime_the_bundle_is_made_and_says_so(
     monkeypatch.setattr(beside, "fetch_runtime", fail)
     with caplog.at_level(logging.WARNING, "tasks"):
         export(with_page(project, True), untracked)
-    assert Bundle(BUNDLE).manifest["teach_page"]["file"] is None
+    told = Bundle(BUNDLE).manifest["teach_page"]
+    assert (told["file"], told["runtime"]) == (None, None)
     assert "teach.html: left out: onnxruntime-web: npm not found" in caplog.text
+    later = "install Node.js, which brings npm, then `dvc repro --force --single-item export`"
+    card = (BUNDLE / "MODEL_CARD.md").read_text()
+    for text in (told["reason"], caplog.text, card):
+        assert later in text

@@ -1,10 +1,13 @@
 """Graphs against the modules they come from, on sizes, ways and shots other than traced."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from tasks.artifacts.contract import GraphContract, TensorContract, graph_contracts
@@ -12,6 +15,7 @@ from tasks.backbones.build import EncoderSpec
 from tasks.errors import BundleError
 from tasks.export.check import check_graph
 from tasks.export.graphs import serialised, trace
+from tasks.export.learned import learned_in_graphs, trace_learner
 from tasks.export.modules import Adapt, ImageEncoder, Predict
 from tasks.export.samples import IMAGE_SIZES, SHOTS, drawings, support_set
 from tasks.export.stage import traced_examples
@@ -31,6 +35,9 @@ LEARNERS = {
     "anil": LearnerSpec("anil", DIM, inner_steps=3, inner_learning_rate=2.0),
     "anil of first order": LearnerSpec("anil", DIM, inner_steps=2, first_order=True),
     "anil without steps": LearnerSpec("anil", DIM, inner_steps=0),
+    "meta_sgd": LearnerSpec("meta_sgd", DIM, inner_steps=2, inner_learning_rate=0.5),
+    "fixed": LearnerSpec("reptile", DIM, inner_steps=2, inner_learning_rate=0.5),
+    "by tensor": LearnerSpec("maml_plus_plus", DIM, inner_steps=2, inner_learning_rate=0.5),
 }
 
 
@@ -39,7 +46,8 @@ def exported(
 ) -> onnx.ModelProto:
     contract = graph_contracts(dim, 3, features)[name]
     examples = traced_examples(contract)
-    model = trace(module, contract, examples, name=name, about={"about": "a test"})
+    tracing = trace_learner if isinstance(module, Adapt | Predict) else trace
+    model = tracing(module, contract, examples, name=name, about={"about": "a test"})
     check_graph(model, f"{name}.onnx", contract)
     return model
 
@@ -132,6 +140,86 @@ def test_adapt_and_predict_give_pytorchs_rule_and_scores(name: str) -> None:
         ):
             np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
             assert not np.isnan(one).any()
+
+
+EXPECTED = {
+    "cosine": {"temperature": 10.0},
+    "ridge": {"scale": 10.0, "penalty": 0.01},
+    "projection": {"temperature": 10.0, "linear.bias": [0.0] * 5},
+    "anil": {"scale": 10.0, "rates.weight": [2.0] * 3, "rates.bias": [2.0] * 3},
+    "meta_sgd": {"scale": 10.0, "rates.weight": [0.5] * DIM, "rates.bias": 0.5},
+    "fixed": {"scale": 10.0, "rates.weight": [0.5] * 2, "rates.bias": [0.5] * 2},
+    "by tensor": {"scale": 10.0, "rates.weight": [0.5] * 2, "rates.bias": [0.5] * 2},
+}
+
+
+def initialisers(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    return {one.name: one for one in model.graph.initializer}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_was_learned_stands_in_the_graphs_under_its_name(name: str) -> None:
+    own = learner(name)
+    models = {
+        graph: exported(graph, module, DIM, FEATURES.get(name))
+        for graph, module in (("adapt", Adapt(own)), ("predict", Predict(own)))
+    }
+    told = learned_in_graphs(models, own)
+    assert ("unrolled" in told) == (name not in ("cosine", "ridge", "projection"))
+    found = {}
+    for one in told["initialisers"]:
+        graph = models[one["graph"].removesuffix(".onnx")]
+        values = numpy_helper.to_array(initialisers(graph)[one["name"]])
+        assert list(values.shape) == one["shape"] and one["meaning"]
+        if "value" in one:
+            np.testing.assert_array_equal(values, np.asarray(one["value"], np.float32))
+        if one["graph"] == "adapt.onnx":
+            found[one["name"].removeprefix("learner.")] = values
+    for key, value in EXPECTED[name].items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "number", "change"),
+    [
+        ("cosine", "temperature", lambda own: own.temperature.mul_(2)),
+        ("ridge", "scale", lambda own: own.scale.mul_(2)),
+        ("ridge", "penalty", lambda own: own.log_penalty.add_(np.log(2))),
+    ],
+)
+@torch.no_grad()
+def test_a_number_changed_in_the_file_changes_what_is_learned(
+    name: str, number: str, change: Callable[[nn.Module], object]
+) -> None:
+    own = learner(name)
+    model = exported("adapt", Adapt(own), DIM)
+    tensor = initialisers(model)[f"learner.{number}"]
+    doubled = 2 * numpy_helper.to_array(tensor)
+    tensor.CopyFrom(numpy_helper.from_array(doubled, tensor.name))
+    change(own)
+    for shots in ((2, 3), (6, 7)):  # fewer images than an embedding has numbers, and more
+        support = support_set(5, DIM, shots)
+        before = as_learner(learner(name)).adapt(*support)[0].numpy()
+        weight, _ = run(model, *support)
+        np.testing.assert_allclose(weight, as_learner(own).adapt(*support)[0], atol=1e-5)
+        if number == "penalty":
+            assert not np.allclose(weight, before, rtol=1e-3)
+        else:  # of features at length one: the logits are products with the weight
+            np.testing.assert_allclose(weight, 2 * before, rtol=1e-5)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_rate_of_zero_in_the_file_leaves_its_step_out() -> None:
+    model = exported("adapt", Adapt(learner("anil")), DIM)
+    found = initialisers(model)
+    for name in ("learner.rates.weight", "learner.rates.bias"):
+        found[name].CopyFrom(numpy_helper.from_array(np.zeros(3, np.float32), name))
+    support = support_set(5, DIM, (2, 3))
+    start = as_learner(learner("anil without steps")).adapt(*support)[0]
+    np.testing.assert_allclose(run(model, *support)[0], start, atol=1e-6)
 
 
 @torch.no_grad()

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from tasks.artifacts.image_store import ImageClass, Part
-from tasks.export import int8_graph
 from tasks.export.graphs import serialised
 from tasks.export.int8_graph import Int8Form, NotQuantisableError, core, framed_pixels
+from tasks.export.int8_writer import activation_numbers
 from tasks.export.quantising import activation_ranges, cosines, embed_framed, held_out
 from tasks.progress import untracked
 
@@ -172,10 +172,17 @@ def test_the_core_begins_at_framed_images() -> None:
 
 @given(low=st.floats(-100, 100), high=st.floats(-100, 100))
 def test_zero_is_always_one_of_the_256_levels(low: float, high: float) -> None:
-    scale, zero = int8_graph._activation_numbers(min(low, high), max(low, high))
+    scale, zero = activation_numbers(min(low, high), max(low, high))
     levels = (np.arange(256) - float(zero)) * float(scale)
     assert 0 in levels and scale > 0
     assert levels[0] <= max(0.0, min(low, high)) + scale and levels[-1] >= max(low, high) - scale
+
+
+def test_ranges_are_told_with_four_digits() -> None:
+    """The last digits of a float hang on the processor; they would reach every scale."""
+    model = residual()
+    for ends in activation_ranges(model, Int8Form(model), images(8), untracked).values():
+        assert all(one == float(f"{one:.4g}") for one in ends)
 
 
 def test_held_out_images_are_the_first_of_every_class(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,29 @@ def test_the_card_gives_every_figure_with_its_interval_and_number_of_episodes(
     assert "\n\n\n" not in card
 
 
+def test_the_card_speaks_of_the_client_only_where_the_bundle_has_one(golden_bundle: Path) -> None:
+    description = json.loads((golden_bundle / "manifest.json").read_text())
+    int8 = {"quantisation": {"file": None, "reason": "export.int8 is false"}}
+    assert "fewshot" not in model_card(description | int8)
+    assert "`fewshot.py`, in this folder" in model_card(
+        description | {"client": {"file": "fewshot.py"}}
+    )
+
+
+def test_the_card_says_why_there_is_no_page_and_where_the_learned_numbers_stand(
+    golden_bundle: Path,
+) -> None:
+    description = json.loads((golden_bundle / "manifest.json").read_text())
+    description["client"] = {"file": "fewshot.py"}
+    description["teach_page"] = {"file": None, "runtime": None, "reason": "nobody wanted it"}
+    one = {"graph": "adapt.onnx", "name": "learner.scale", "shape": [], "value": 2.5}
+    description["learner"] |= {"initialisers": [one], "unrolled": "the steps are unrolled"}
+    card = model_card(description)
+    assert "There is no page to teach in a browser (`teach.html`): nobody wanted it." in card
+    assert "`learner.scale` 2.5 in `adapt.onnx`; the steps are unrolled |\n" in card
+    assert "\n\n\n" not in card
+
+
 def test_the_card_speaks_of_fonts_and_digits_only_where_they_were_used(golden_bundle: Path) -> None:
     description = json.loads((golden_bundle / "manifest.json").read_text())
     description["data"]["source"] = "glyphs"

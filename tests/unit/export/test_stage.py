@@ -74,6 +74,11 @@ def test_the_bundle_holds_what_was_trained_and_is_the_same_from_another_process(
     assert (bundle.name, bundle.dim) == (params.export.name, 8)
     assert bundle.manifest["base_classes"] == [f"base {index}" for index in range(BASE_CLASSES)]
     assert len(bundle.manifest["learner"]["learned"]["rates.raw"]) == 3
+    numbers = {one["name"]: one for one in bundle.manifest["learner"]["initialisers"]}
+    assert set(numbers) == {"learner.scale", "learner.rates.weight", "learner.rates.bias"}
+    assert len(numbers["learner.rates.weight"]["value"]) == 3
+    assert "unrolled in adapt.onnx" in bundle.manifest["learner"]["unrolled"]
+    assert "same type of machine" in bundle.manifest["reproducible"]
     assert bundle.manifest["metrics"]["results"]["novel_5way_1shot"]["accuracy"]["meta"] == 0.9
     assert bundle.manifest["preprocessing"]["framing"] == "crop"
     assert max(bundle.manifest["parity"]["encoder"].values()) <= 1

@@ -135,6 +135,11 @@ def test_the_runtime_comes_from_a_tarball_that_is_named_and_then_from_the_cache(
     path.unlink()
     assert fetch_runtime(tmp_path / "cache") == first
     assert len(list((tmp_path / "cache").rglob("*.*"))) == 1 + len(CONTENTS)
+    plain = tmp_path / "plain"
+    plain.touch()  # with the permissions that the user's mask leaves
+    for name in CONTENTS:
+        [kept] = (tmp_path / "cache").rglob(name)
+        assert kept.stat().st_mode == plain.stat().st_mode
 
 
 @pytest.mark.usefixtures("pinned")
@@ -205,6 +210,20 @@ def test_npm_fetches_the_pinned_version(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert fetch_runtime(tmp_path / "cache").version == VERSION
     assert (tmp_path / "asked").read_text().startswith(f"pack {PACKAGE}@{VERSION}")
+
+
+@pytest.mark.usefixtures("pinned")
+def test_a_cache_that_fails_midway_keeps_no_half_file(
+    tarball: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TARBALL_VARIABLE, str(tarball()))
+
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert fetch_runtime(tmp_path / "cache").version == VERSION
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.usefixtures("pinned")

@@ -1,6 +1,9 @@
 import json
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -8,8 +11,9 @@ from PIL import Image
 
 from flows.cli import main
 from flows.enrolling import Changes, enroll
-from tasks.progress import untracked
+from tasks.progress import Track, untracked
 
+T = TypeVar("T")
 Run = Callable[..., int]
 
 
@@ -120,6 +124,61 @@ def test_bad_input_is_told_in_one_line_and_leaves_no_file(
         return
     assert code == 2 and len(told) == 1 and line in told[0]
     assert not (folder / "shop.npz").exists()
+
+
+def test_enrolling_at_once_loses_no_image(
+    folder: Path, golden_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = folder / "shop.npz"
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+        inside.set()
+        assert go_on.wait(60)
+        yield from items
+
+    def add(name: str, track: Track) -> None:
+        picture = folder / "images/query.png"
+        enroll(golden_bundle, head, Changes(name=name, images=[picture]), track)
+
+    first = threading.Thread(target=add, args=("first", slow))
+    first.start()
+    assert inside.wait(60)
+    others = [threading.Thread(target=add, args=(f"{n}", untracked)) for n in range(3)]
+    for thread in others:
+        thread.start()
+    with caplog.at_level(logging.INFO, "flows"):
+        others[0].join(2)
+    assert not head.exists() and "waiting for another `headstart enroll`" in caplog.text
+    go_on.set()
+    for thread in (first, *others):
+        thread.join(60)
+    found = enroll(golden_bundle, head, Changes(), untracked)
+    assert next(iter(found)) == "first" and found == dict.fromkeys(["first", "0", "1", "2"], 1)
+
+
+def test_a_head_that_is_a_link_is_changed_where_it_lies(
+    run: Run, folder: Path, golden_bundle: Path
+) -> None:
+    (folder / "heads").mkdir()
+    (folder / "shop.npz").symlink_to("heads/real.npz")
+    assert run("enroll", "--name", "a", "query.png") == 0
+    assert run("enroll", "--name", "b", "query.png") == 0
+    assert (folder / "shop.npz").is_symlink()
+    real = folder / "heads/real.npz"
+    assert enroll(golden_bundle, real, Changes(), untracked) == {"a": 1, "b": 1}
+
+
+def test_where_no_head_can_be_written_nothing_is_left(run: Run, folder: Path, capsys) -> None:
+    (folder / "shop.npz").symlink_to("gone/real.npz")
+    assert run("enroll", "--name", "a", "query.png") == 2
+    assert "cannot be written: found no folder" in capsys.readouterr().err
+    assert not (folder / "gone").exists()
+    (folder / "shop.npz").unlink()
+    (folder / "shop.npz").mkdir()
+    for words in ((), ("--name", "a", "query.png")):
+        assert run("enroll", *words) == 2
+        assert "shop.npz: cannot be read: Is a directory" in capsys.readouterr().err
 
 
 def test_a_damaged_head_is_told_and_kept(run: Run, folder: Path, capsys) -> None:

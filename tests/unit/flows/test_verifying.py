@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from flows.verifying import verification_lines
+from tasks.artifacts.files import sha256
 from tasks.artifacts.verification import Check, Verification
 
 
@@ -26,6 +27,19 @@ def test_a_damaged_bundle_ends_with_2_and_says_what_was_found(bundle_copy: Path)
     assert (done.returncode, done.stderr) == (2, "")
     assert "FAILED  golden.npz: " in done.stdout and "refused: 1 of " in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_code_that_nobody_checked_is_a_warning_and_ends_with_0(bundle_copy: Path) -> None:
+    page = bundle_copy / "teach.html"
+    page.write_text("<script>alert(1)</script>")
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["files"][page.name] = {"bytes": page.stat().st_size, "sha256": sha256(page)}
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    done = headstart("verify", str(bundle_copy), "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["sound"]) == (0, True)
+    assert [one["subject"] for one in told["checks"] if one["warning"]] == ["teach.html"]
+    assert told["summary"].endswith("no fault, 1 warning")
 
 
 def test_json_holds_every_check(bundle_copy: Path) -> None:

@@ -1,0 +1,98 @@
+"""The commands of released bundles: `headstart release`, `releases` and `rollback`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.project import enter_project, prepare_environment, seen_from
+from tasks.errors import HeadstartError, ParametersError
+
+
+def release(
+    bump: Annotated[
+        str, typer.Option(help="Number of the version to raise: major, minor or patch.")
+    ] = "minor",
+    wait_s: Annotated[
+        float,
+        typer.Option("--wait-s", min=0, help="Wait so long for another run; 0 fails at once."),
+    ] = 3600,
+) -> None:
+    """Train what is committed, and release it if it stands up to what is released.
+
+    release.yaml says what it has to reach. A candidate that does not is kept in runs/release, and
+    the command ends with 3.
+    """
+    from flows.releases import BUMPS
+
+    chosen = next((one for one in BUMPS if one == bump), None)
+    if chosen is None:
+        raise ParametersError(f"--bump: found {bump!r}, needed one of {', '.join(BUMPS)}")
+    started = Path.cwd()
+    enter_project()
+    prepare_environment()
+    from flows.server import API_VARIABLE, ensure_api
+
+    own = API_VARIABLE not in os.environ
+    _say("starting" + (" Prefect's temporary server" if own else ""))
+    ensure_api(schedules=False)
+    from flows.release import release as flow
+    from flows.terminal import show_own_lines
+
+    show_own_lines()
+    try:
+        done = flow(bump=chosen, wait_s=wait_s)
+    except HeadstartError as error:
+        sys.exit(error.exit_code)  # the flow has told it in its log
+    print(f"{done.version}: {'released' if done.fresh else 'in use, nothing new to release'}")
+    print(f"bundle: {seen_from(started, done.bundle)}\ndone in {done.seconds:.0f} s")
+
+
+def releases(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all that is recorded, as JSON.")
+    ] = False,
+) -> None:
+    """List the released versions: stage, date, figures."""
+    root = enter_project()
+    from rich.console import Console
+
+    from flows.releases import all_releases, releases_json, releases_table
+
+    if as_json:
+        print(json.dumps(releases_json(root), indent=2))
+    elif all_releases(root):
+        Console().print(releases_table(root))
+    else:
+        _say("nothing is released yet; `headstart release` does it")
+
+
+def rollback(
+    version: Annotated[
+        str | None, typer.Argument(help="One that `headstart releases` lists.")
+    ] = None,
+    previous: Annotated[
+        bool, typer.Option("--previous", help="The one that was in use before.")
+    ] = False,
+) -> None:
+    """Put an older version into use again: its bundle is back in released/bundle, bit for bit.
+
+    In a fresh clone, the version in use gets its bundle there.
+    """
+    if (version is None) != previous:
+        raise ParametersError("rollback: give either a VERSION or --previous")
+    started = Path.cwd()
+    root = enter_project()
+    prepare_environment()
+    from flows.placing import IN_USE
+    from flows.rollback import roll_back
+
+    done = roll_back(root, version, _say)
+    print(f"{done.version}: in use\nbundle: {seen_from(started, IN_USE)}")
+
+
+def _say(line: str) -> None:
+    print(f"headstart: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,122 @@
+"""Writes quantise-dequantise pairs into a graph: whole numbers, and the units that they count.
+
+Quantise-dequantise pairs (QDQ) stand around what runtimes have whole-number kernels for. A value
+`x` of an activation is kept as uint8, one scale a tensor; a weight as int8, one scale an output
+channel; a bias as int32 in the units of the products that it is added to:
+
+    x  =  scale (q - zero)              scale = (high - low) / 255,  zero = round(-low / scale)
+    w  =  scale_c q                     scale_c = max |w_c| / 127
+    b  =  scale scale_c q
+
+Source: Jacob et al., Quantization and Training of Neural Networks, 2018, sections 2.1 to 2.4.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+_LEVELS = 255
+_LARGEST_WEIGHT = 127
+_LARGEST_BIAS = 2**30
+
+
+class Writer:
+    """Adds nodes to a graph, with quantise-dequantise pairs after those that have numbers."""
+
+    def __init__(
+        self, graph: onnx.GraphProto, numbers: Mapping[str, tuple[np.float32, np.uint8]]
+    ) -> None:
+        self._graph = graph
+        self._numbers = numbers
+        self._weights: dict[tuple[str, int], NDArray[np.float32]] = {}
+
+    def add(self, node: onnx.NodeProto) -> None:
+        """Add a node, which must give one tensor if that has numbers."""
+        name = node.output[0]
+        if name in self._numbers:
+            node.output[0] = f"{name}_float"
+        self._graph.node.append(node)
+        if name in self._numbers:
+            scale, zero = self._numbers[name]
+            numbers = [
+                self._constant(f"{name}_scale", np.asarray(scale)),
+                self._constant(f"{name}_zero", np.asarray(zero)),
+            ]
+            self._pair("QuantizeLinear", [f"{name}_float", *numbers], f"{name}_uint8")
+            self._pair("DequantizeLinear", [f"{name}_uint8", *numbers], name)
+
+    def quantise_weights(
+        self, node: onnx.NodeProto, axis: int, constants: Mapping[str, onnx.TensorProto]
+    ) -> None:
+        """Make the weight of a node int8, and its bias int32.
+
+        Args:
+            node: its first input has numbers; its names are changed.
+            axis: of the output channels in the weight.
+            constants: holds both.
+        """
+        scale, _ = self._numbers[node.input[0]]
+        weight = numpy_helper.to_array(constants[node.input[1]])
+        bias = numpy_helper.to_array(constants[node.input[2]]) if len(node.input) > 2 else None
+        scales = _weight_scales(weight, axis, float(scale), bias)
+        # A weight or bias that several nodes share is written for each, in its own units.
+        own = node.output[0]
+        zeros = np.zeros(len(scales), np.int8)
+        inputs = [
+            self._constant(f"{own}_weight_int8", _whole_weights(weight, scales, axis)),
+            self._constant(f"{own}_weight_scale", scales),
+            self._constant(f"{own}_weight_zero", zeros),
+        ]
+        self._pair("DequantizeLinear", inputs, f"{own}_weight", axis)
+        node.input[1] = f"{own}_weight"
+        if bias is not None:
+            units = (scale * scales).astype(np.float32)
+            whole = np.rint(bias.astype(np.float64) / units).astype(np.int32)
+            inputs = [
+                self._constant(f"{own}_bias_int32", whole),
+                self._constant(f"{own}_bias_scale", units),
+            ]
+            self._pair("DequantizeLinear", inputs, f"{own}_bias", 0)
+            node.input[2] = f"{own}_bias"
+
+    def _constant(self, name: str, value: NDArray[np.generic]) -> str:
+        self._graph.initializer.append(numpy_helper.from_array(value, name))
+        return name
+
+    def _pair(self, kind: str, inputs: list[str], output: str, axis: int | None = None) -> None:
+        node = helper.make_node(kind, inputs, [output], name=output)
+        if axis is not None:
+            node.attribute.append(helper.make_attribute("axis", axis))
+        self._graph.node.append(node)
+
+
+def activation_numbers(low: float, high: float) -> tuple[np.float32, np.uint8]:
+    """Scale and zero point; the range is widened to hold 0, which padding puts everywhere."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = np.float32((high - low) / _LEVELS)
+    if scale < np.finfo(np.float32).tiny:
+        scale = np.float32(1)
+    return scale, np.uint8(np.clip(np.rint(-low / float(scale)), 0, _LEVELS))
+
+
+def _weight_scales(
+    weight: NDArray[np.float32], axis: int, scale: float, bias: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """The scale of each output channel: as fine as its weights, coarse enough for its bias."""
+    others = tuple(one for one in range(weight.ndim) if one != axis)
+    scales = np.abs(weight).max(axis=others).astype(np.float64) / _LARGEST_WEIGHT
+    if bias is not None:
+        scales = np.maximum(scales, np.abs(bias) / (scale * _LARGEST_BIAS))
+    return np.where(scales > np.finfo(np.float32).tiny, scales, 1.0).astype(np.float32)
+
+
+def _whole_weights(
+    weight: NDArray[np.float32], scales: NDArray[np.float32], axis: int
+) -> NDArray[np.int8]:
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    whole = np.rint(weight.astype(np.float64) / scales.reshape(shape))
+    return np.clip(whole, -_LARGEST_WEIGHT, _LARGEST_WEIGHT).astype(np.int8)
