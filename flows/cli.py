@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows import cli_bundle, cli_data, cli_releases, cli_verify
+from flows import cli_bundle, cli_data, cli_releases, cli_sweep, cli_verify
 from flows.project import STARTED_VARIABLE, enter_project, prepare_environment, seen_from
 from tasks.artifacts.layout import BUNDLE, METRICS, REPORT
 from tasks.errors import HeadstartError, ParametersError
@@ -151,6 +151,8 @@ def serve(
     serve_training(cron, seconds, wait_s)
 
 
+app.command()(cli_sweep.sweep)
+app.command()(cli_sweep.adopt)
 app.command()(cli_data.inspect)
 app.command()(cli_bundle.predict)
 app.command()(cli_bundle.enroll)

@@ -19,6 +19,7 @@ from flows.clones import (
     untracked,
 )
 from flows.overrides import (
+    SETTING,
     Layer,
     find_recipe,
     overridden,
@@ -62,10 +63,31 @@ def become_run(
     deadline = time.monotonic() + wait_s
     root = enter_project()
     plan = plan_run(root, here, recipe, settings, name)
-    if left_out := _left_out(root, plan):
-        tell(f"not part of this run, as not committed: {_shortened(left_out)}")
-    tell(f"{plan.folder.relative_to(root)}: {set_up_clone(plan, wait_s, tell)}")
+    tell_left_out(plan, tell)
     os.environ[STARTED_VARIABLE] = str(here)
+    become_planned(plan, deadline, tell)
+
+
+def tell_left_out(plan: Plan, tell: Callable[[str], None]) -> None:
+    """Name what stands in the project and is no part of a run, as it is not committed."""
+    if left_out := _left_out(plan.root, plan):
+        tell(f"not part of this run, as not committed: {_shortened(left_out)}")
+
+
+def become_planned(plan: Plan, deadline: float, tell: Callable[[str], None]) -> NoReturn:
+    """Set a planned clone up, and have this process become the plain `headstart run` inside it.
+
+    Args:
+        plan: of the clone.
+        deadline: by the monotonic clock, for a run that is going on in the same clone.
+        tell: is called with lines for people.
+
+    Raises:
+        DataError: the clone cannot be made, or was edited.
+        BusyError: it is busy, and remained so.
+    """
+    wait_s = max(deadline - time.monotonic(), 0)
+    tell(f"{plan.folder.relative_to(plan.root)}: {set_up_clone(plan, wait_s, tell)}")
     os.environ[PREPARED_VARIABLE] = fingerprint(plan.commit, plan.params_text)
     # `python -m` looks into the working directory first, unless PYTHONSAFEPATH forbids it.
     paths = filter(None, (str(plan.folder), os.environ.get("PYTHONPATH")))
@@ -79,7 +101,13 @@ def become_run(
 
 
 def plan_run(
-    root: Path, here: Path, recipe: str | None, settings: Sequence[str], name: str | None
+    root: Path,
+    here: Path,
+    recipe: str | None,
+    settings: Sequence[str],
+    name: str | None,
+    place: str = SETTING,
+    commit: str | None = None,
 ) -> Plan:
     """Check what is asked for, and work out the clone that it takes; touches nothing.
 
@@ -89,6 +117,8 @@ def plan_run(
         recipe: a name or a file.
         settings: `KEY=VALUE` each.
         name: of the run; None has it named after the overrides.
+        place: how messages call the place of the settings.
+        commit: of the code; None takes the one that the project stands on.
 
     Raises:
         ParametersError: the overrides are not valid.
@@ -102,8 +132,8 @@ def plan_run(
         )
     file = find_recipe(recipe, here) if recipe is not None else None
     layers = [recipe_layer(file)] if file else []
-    layers += [settings_layer(settings, here)] if settings else []
-    commit = head_commit(root)
+    layers += [settings_layer(settings, here, place)] if settings else []
+    commit = commit or head_commit(root)
     params_text = _params_text(root, commit, layers)
     if name is None:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:80] if file else "set"

@@ -77,11 +77,16 @@ def recipe_layer(path: Path) -> Layer:
     return Layer(place, with_paths_from(read_sections(path), path.parent.resolve()))
 
 
-def settings_layer(words: Sequence[str], folder: Path) -> Layer:
+def settings_layer(words: Sequence[str], folder: Path, place: str = SETTING) -> Layer:
     """Read `KEY=VALUE` words; relative paths begin in `folder`.
 
     The value is YAML. Where the key takes text, the value is the text as it stands, unless it
     stands in quotes. Of the same key twice, the later counts.
+
+    Args:
+        words: as on the command line.
+        folder: where relative paths begin.
+        place: how messages call it.
 
     Raises:
         ParametersError: a word is not KEY=VALUE, or its value is no YAML.
@@ -92,13 +97,21 @@ def settings_layer(words: Sequence[str], folder: Path) -> Layer:
         keys = dotted.strip().split(".")
         if not equals or not all(keys):
             raise ParametersError(
-                f"{SETTING}: found {word!r}, needed KEY=VALUE such as metatrain.steps=10"
+                f"{place}: found {word!r}, needed KEY=VALUE such as metatrain.steps=10"
             )
-        value = _setting(keys, text)
+        value = _setting(keys, text, place)
         for key in reversed(keys):
             value = {key: value}
         values = laid_over(values, value)
-    return Layer(SETTING, with_paths_from(values, folder))
+    return Layer(place, with_paths_from(values, folder))
+
+
+def setting_word(key: str, value: Any) -> str:
+    """The `KEY=VALUE` that `settings_layer` reads as this value."""
+    plain = isinstance(value, str) and re.fullmatch(r"[\w./-]+", value)
+    if plain and _takes_text(key.split(".")):
+        return f"{key}={value}"
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,8 +174,8 @@ def _begun(text: str, folder: Path) -> str:
     return str(folder / path)
 
 
-def _setting(keys: Sequence[str], text: str) -> Any:
-    place = f"{SETTING} {'.'.join(keys)}"
+def _setting(keys: Sequence[str], text: str, place: str) -> Any:
+    place = f"{place} {'.'.join(keys)}"
     if not _takes_text(keys):
         return parse_yaml(text, place)
     quoted = re.fullmatch(r"\s*(?:'.*'|\".*\")\s*", text, re.DOTALL)

@@ -10,6 +10,7 @@ from tasks.params import PARAMS_FILE
 
 STATE_FOLDER = Path(".headstart")
 STARTED_VARIABLE = "HEADSTART_STARTED_IN"
+KEEPER_VARIABLE = "HEADSTART_KEEPER_PID"  # the process that a flow run is to end with
 
 QUIET = {
     "DO_NOT_TRACK": "1",

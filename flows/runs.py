@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.project import STATE_FOLDER
+from flows.repro import StageResult
 from flows.tables import first_figure, read_metrics_if_any
 from tasks.artifacts.files import write_json
 from tasks.artifacts.layout import METRICS
@@ -22,6 +23,7 @@ from tasks.params import PARAMS_FILE
 
 RUNS = Path("runs")
 NOTE_FILE = STATE_FOLDER / "overrides.json"
+ENDING_FILE = STATE_FOLDER / "ending.json"
 PREPARED_VARIABLE = "HEADSTART_PREPARED"
 
 
@@ -45,6 +47,41 @@ class Note:
     def overrides(self) -> str:
         """The overrides in one line."""
         return " ".join([*filter(None, [self.recipe]), *self.settings])
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the last flow run in a project ended that got as far as its stages.
+
+    Attributes:
+        pid: of the run.
+        params_sha256: of params.yaml, as the run found it.
+        stages: those that were brought up to date, in order.
+        error: why it ended before all were; None where all are.
+    """
+
+    pid: int
+    params_sha256: str
+    stages: tuple[StageResult, ...]
+    error: str | None
+
+
+def write_ending(ending: Ending, folder: Path = Path()) -> None:
+    """Leave word of how a run ended, for whoever started it."""
+    path = folder / ENDING_FILE
+    fresh = path.with_name(f"{path.name}.{ending.pid}")
+    write_json(fresh, asdict(ending))
+    fresh.replace(path)
+
+
+def read_ending(folder: Path = Path()) -> Ending | None:
+    """How the last run in a folder ended; None where nothing says."""
+    try:
+        told = json.loads((folder / ENDING_FILE).read_text(encoding="utf-8"))
+        stages = tuple(StageResult(**one) for one in told["stages"])
+        return Ending(told["pid"], told["params_sha256"], stages, told["error"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def write_note(folder: Path, note: Note) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
+from flows.project import KEEPER_VARIABLE
 from flows.terminal import show_own_lines
-from flows.training import KEEPER_VARIABLE, training
+from flows.training import training
 from tasks.errors import ParametersError
 
 

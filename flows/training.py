@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,20 +10,21 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
-from flows.project import enter_project, prepare_environment
+from flows.project import KEEPER_VARIABLE, enter_project, prepare_environment
 from flows.repro import StageResult
-from flows.runs import check_as_prepared
+from flows.runs import Ending, check_as_prepared, write_ending
 from flows.stages import run_stage, stages_in_order
 from flows.tables import comparison_rows, read_metrics_if_any, stage_rows
 from flows.terminal import end_bars, show_own_lines
+from tasks.artifacts.files import sha256
 from tasks.artifacts.layout import BUNDLE, LISTING
 from tasks.errors import HeadstartError
 from tasks.inputs import declared_stages
 from tasks.lifeline import bind_to
+from tasks.params import PARAMS_FILE
 from tasks.params_file import load_params
 from tasks.run_lock import hold_run
 
-KEEPER_VARIABLE = "HEADSTART_KEEPER_PID"
 MODEL_CARD = BUNDLE / "MODEL_CARD.md"
 
 
@@ -49,7 +50,7 @@ def training(wait_s: float = 3600) -> TrainingSummary:
         BusyError: another run went on for longer than `wait_s`, or has set this clone up anew.
         StageFailedError: a stage failed; its previous outputs are back in place.
     """
-    # `headstart serve` starts runs through Prefect, and they are to end with it.
+    # `headstart serve` and `headstart sweep` start runs, and those are to end with them.
     if keeper := os.environ.get(KEEPER_VARIABLE):
         bind_to(int(keeper))
     prepare_environment()
@@ -65,7 +66,7 @@ def training(wait_s: float = 3600) -> TrainingSummary:
             if not params.prepare.watch:
                 LISTING.unlink(missing_ok=True)  # of a watch that is over, or prepare is stale
             before = read_metrics_if_any()
-            results = tuple(run_stage(stage) for stage in order)
+            results = _run_stages(order)
             metrics = read_metrics_if_any()
             _record(results, metrics, before)
     except HeadstartError as error:
@@ -74,6 +75,20 @@ def training(wait_s: float = 3600) -> TrainingSummary:
     finally:
         end_bars()
     return TrainingSummary(results, metrics, before, time.monotonic() - started)
+
+
+def _run_stages(order: Sequence[str]) -> tuple[StageResult, ...]:
+    """Run the stages, and leave word of how that ended with the project."""
+    results: list[StageResult] = []
+    found = sha256(PARAMS_FILE)
+    try:
+        for stage in order:
+            results.append(run_stage(stage))
+    except HeadstartError as error:
+        write_ending(Ending(os.getpid(), found, tuple(results), str(error)))
+        raise
+    write_ending(Ending(os.getpid(), found, tuple(results), None))
+    return tuple(results)
 
 
 def _record(

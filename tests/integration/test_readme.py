@@ -32,7 +32,7 @@ COMMANDS = [
 @pytest.fixture
 def project(tmp_path: Path, server: Server) -> Iterator[Toy]:
     made = checkout(tmp_path / "project", server)
-    for name in ("README.md", "Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("README.md", "Makefile", "pyproject.toml", "constraints.txt", "sweep.yaml"):
         (made.root / name).write_bytes((ROOT / name).read_bytes())
     # The environment of this test run stands in for the one that make would set up.
     (made.root / ".venv").symlink_to(sys.prefix, target_is_directory=True)

@@ -1,0 +1,55 @@
+"""Eight trials in which only `evaluate` changes, against the bare work of eight evaluates."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.conftest import server, toy, toy_template
+from tests.integration.test_sweep import ask, commit, project, results
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Toy
+
+__all__ = ["project", "server", "toy", "toy_template"]
+
+WORK_S = float(os.environ.get("SWEEP_WORK_S", "20"))  # of one evaluate, on a core of its own
+WORKERS = 2
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
+
+
+def test_a_sweep_of_evaluate_alone(project: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.integration.conftest.TIMEOUT_S", 1200)
+    (project.root / "work_s").write_text(f"{WORK_S}\n")
+    ask(project, {"grid": {"evaluate.queries": [*range(1, 9)]}, "workers": WORKERS}, "eight.yaml")
+    commit(project)
+    started = time.monotonic()
+    code, output = project.run("headstart", "sweep", "eight.yaml")
+    sweep_s = time.monotonic() - started
+    assert code == 0, output
+    rows = results(project, "eight")
+    restored = sum(row["stages"] == "3 restored, 1 ran" for row in rows)
+    bare_s = _bare_s()
+    print(f"\ntraining stages restored in {restored} of {len(rows)} trials")
+    print(f"sweep {sweep_s:.0f} s; the same 8 evaluates bare, {WORKERS} at a time: {bare_s:.0f} s")
+    print(f"ratio {sweep_s / bare_s:.2f}; {WORK_S:.0f} s of a core each; load {os.getloadavg()}")
+
+
+def _bare_s() -> float:
+    """The same work, in the same minutes, with nothing around it."""
+    program = f"import time\nwhile time.process_time() < {WORK_S}: pass"
+    started = time.monotonic()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(
+            pool.map(
+                lambda _: subprocess.run([sys.executable, "-c", program], check=True), range(8)
+            )
+        )
+    return time.monotonic() - started
