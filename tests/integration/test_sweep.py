@@ -20,7 +20,7 @@ from tests.integration.test_recipes import commit, git
 if TYPE_CHECKING:
     from tests.integration.conftest import Toy
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a trial is a process, as slow as any
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # a trial is a process, as slow as any
 
 GRID: dict[str, Any] = {"grid": {"evaluate.queries": [5, 7], "evaluate.episodes": [100, 200]}}
 EVALUATE = {
