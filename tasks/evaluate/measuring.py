@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.artifacts.image_store import Part
-from tasks.episodes.sampler import Episodes, Pool, imbalanced
+from tasks.episodes.protocol import draw_protocol
+from tasks.episodes.sampler import Episodes
 from tasks.evaluate.arms import TITLES, Arm, Embedded
 from tasks.evaluate.fitting import Size
 from tasks.evaluate.measured import Answers, Measured
@@ -84,19 +85,8 @@ def draw(kind: Protocol, part: Part, episodes: int, *, queries: int, seed: int) 
     Raises:
         DataError: the part has too few classes, or too few images in them.
     """
-    pool = Pool(part.labels)
     purpose = f"evaluate {kind.domain}"
-    drawn = pool.draw(
-        0,
-        episodes,
-        way=kind.way if isinstance(kind.way, int) else max(2, pool.able(kind.shot + queries)),
-        shot=kind.shot,
-        queries=queries,
-        seed=seed,
-        purpose=purpose,
-        groups=part.groups if kind.within_group else None,
-    )
-    return imbalanced(drawn, 0, seed=seed, purpose=purpose) if kind.imbalanced else drawn
+    return draw_protocol(kind, part, queries=queries, seed=seed, purpose=purpose, episodes=episodes)
 
 
 def answers(

@@ -13,8 +13,9 @@ from torch import nn
 
 from tasks.artifacts.image_store import ImageStore, Part
 from tasks.backbones.encoder import Encoder, embed
+from tasks.episodes.protocol import draw_protocol
 from tasks.episodes.sampler import Episodes
-from tasks.export.episodes import draw_episodes, mean_with_interval, stored
+from tasks.export.figures import mean_with_interval, stored
 from tasks.export.parts import Parts
 from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import as_learner
@@ -55,7 +56,7 @@ def describe_adaptation(
     told: dict[str, Any] = {"carried": carried(learner), "words": in_words(learner)}
     if told["carried"] == "head":
         part = store.read(kind.domain)
-        episodes = draw_episodes(
+        episodes = draw_protocol(
             kind, part, queries=queries, seed=seed, purpose=_PURPOSE, episodes=EPISODES
         )
         told["cost"] = {

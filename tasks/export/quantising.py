@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from tasks.artifacts.contract import INT8, graph_file
 from tasks.artifacts.image_store import ImageStore, Part
+from tasks.episodes.protocol import draw_protocol
 from tasks.episodes.sampler import Episodes
 from tasks.errors import BundleError
-from tasks.export.episodes import draw_episodes, mean_with_interval, stored
+from tasks.export.figures import mean_with_interval, stored
 from tasks.export.graphs import serialised
 from tasks.export.int8_graph import Int8Form, NotQuantisableError, Range, core
 from tasks.export.parts import Parts
@@ -94,7 +95,7 @@ def quantise(
         logger.warning("%s: left out: %s", graph_file(INT8), error)
         return Quantised(None, {"file": None, "reason": str(error)})
     part = held_out(store.read(kind.domain), kind.shot + queries)
-    episodes = draw_episodes(
+    episodes = draw_protocol(
         kind, part, queries=queries, seed=seed, purpose=_PURPOSE, episodes=EPISODES
     )
     wide = embed_framed(model, part.images, track, "embedding with float32")

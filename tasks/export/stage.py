@@ -12,6 +12,7 @@ import torch
 from tasks.artifacts.contract import GOLDEN, INT8, MANIFEST, MODEL_CARD, GraphContract, graph_file
 from tasks.artifacts.files import complete_folder, read_json, write_json
 from tasks.artifacts.golden import write_golden
+from tasks.artifacts.graph_form import check_graph
 from tasks.artifacts.image_store import MANIFEST as DATA_MANIFEST
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import BUNDLE, METATRAINED, METRICS, PREPARED
@@ -19,7 +20,7 @@ from tasks.artifacts.model_store import read_description
 from tasks.backbones.encoder import embed
 from tasks.export.adaptation import describe_adaptation
 from tasks.export.beside import write_client, write_teach_page
-from tasks.export.check import check_graph, verify_bundle
+from tasks.export.check import verify_bundle
 from tasks.export.examples import golden_examples
 from tasks.export.graphs import serialised, trace
 from tasks.export.learned import learned_in_graphs, trace_learner

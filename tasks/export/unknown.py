@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from tasks.episodes.sampler import Episodes, Pool
-from tasks.export.episodes import stored
+from tasks.export.figures import stored
 from tasks.heads.cosine import direction
 from tasks.learners.learner import as_learner
 from tasks.learners.scoring import episode_scores

@@ -18,8 +18,9 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from tasks import fewshot
+from tasks.artifacts.contract import TEACH_PAGE
 from tasks.artifacts.layout import BUNDLE
-from tasks.export.teach.page import GRAPHS, TEACH_PAGE, teach_page
+from tasks.export.teach.page import GRAPHS, teach_page
 from tests.conftest import GOLDEN_BUNDLE, ROOT
 from tests.teach_page import START_MS, open_browser, pinned_runtime
 

@@ -13,7 +13,7 @@ from onnxscript import DOUBLE
 
 from tasks.artifacts.bundle import Bundle
 from tasks.artifacts.contract import IR_VERSION, graph_contracts
-from tasks.export.check import check_graph
+from tasks.artifacts.graph_form import check_graph
 from tasks.export.graphs import serialised
 from tasks.export.learned import trace_learner
 from tasks.export.modules import Adapt

@@ -11,10 +11,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tasks.artifacts.contract import TEACH_PAGE
 from tasks.errors import BundleError
 from tasks.export.teach.runtime import WebRuntime
 
-TEACH_PAGE = "teach.html"
 GRAPHS = ("encoder", "adapt", "predict")
 SETTINGS = (
     "name",

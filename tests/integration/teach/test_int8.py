@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
+from tasks.artifacts.contract import TEACH_PAGE
 from tasks.artifacts.layout import BUNDLE
 from tasks.export.stage import export
-from tasks.export.teach.page import TEACH_PAGE
 from tasks.fewshot import FewShotClassifier
 from tasks.progress import untracked
 from tests.conftest import write_params

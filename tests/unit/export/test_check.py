@@ -7,9 +7,9 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from tasks.artifacts.contract import graph_contracts
+from tasks.artifacts.graph_form import check_graph
 from tasks.errors import BundleError
 from tasks.export import parity
-from tasks.export.check import check_graph
 
 CONTRACT = graph_contracts(4, 3)["predict"]
 

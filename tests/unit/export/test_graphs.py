@@ -11,9 +11,9 @@ from onnx import numpy_helper
 from torch import nn
 
 from tasks.artifacts.contract import GraphContract, TensorContract, graph_contracts
+from tasks.artifacts.graph_form import check_graph
 from tasks.backbones.build import EncoderSpec
 from tasks.errors import BundleError
-from tasks.export.check import check_graph
 from tasks.export.graphs import serialised, trace
 from tasks.export.learned import learned_in_graphs, trace_learner
 from tasks.export.modules import Adapt, ImageEncoder, Predict

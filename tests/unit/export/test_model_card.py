@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tasks.export.adaptation import carried, in_words
-from tasks.export.episodes import mean_with_interval
+from tasks.export.figures import mean_with_interval
 from tasks.export.manifest import learned_numbers, model_card, preprocessing_in_words
 from tasks.framing.graph import Framing
 from tasks.learners.learner import build_learner
