@@ -733,8 +733,10 @@ def _session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
     options.intra_op_num_threads = threads
+    # Threads that wait by spinning take the cores from the other sessions.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if "encoder" not in file:
-        # Runtimes up to 1.23 fuse products of float64 into a node that they cannot run.
+        # Older runtimes, 1.24 among them, fuse products of float64 into a node they cannot run.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
         session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])

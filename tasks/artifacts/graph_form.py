@@ -26,7 +26,7 @@ LARGEST_AXIS = 2**31  # of such a tensor, also where another axis is 0 and it ta
 _ALLOWED = """
 Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Clip Concat
 Constant ConstantOfShape Conv Cos CumSum DepthToSpace DequantizeLinear Div Einsum Elu Equal Erf
-Exp Expand Flatten Floor Gather GatherElements GatherND Gemm GlobalAveragePool GlobalMaxPool
+Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gemm GlobalAveragePool GlobalMaxPool
 Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity If InstanceNormalization
 IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LRN MatMul Max
 MaxPool Mean Min Mish Mod Mul Neg NonZero Not OneHot Or PRelu Pad Pow QuantizeLinear Range

@@ -1,9 +1,12 @@
 """Exact solution of linear systems inside a graph, where ONNX has no operator for it.
 
-Gauss-Jordan elimination of `[A | B]` to `[I | A^-1 B]`, one unknown a turn of a Loop:
+Gauss-Jordan elimination of `[A | B]` to `[I | A^-1 B]`, one unknown a turn of a Loop. What is kept
+is `N = [A - I | B]`, for then the column to take away needs no unit vector taken from it:
 
-    row      =  M[k] / M[k, k]
-    M        =  M - (M[:, k] - e_k) row          which also leaves `row` in place k
+    N  =  N - N[:, k] (N[k] / (N[k, k] + 1))
+
+Columns of unknowns that are done would have to become 0 in N; here they hold what no later turn
+reads. Every turn costs its nodes, not its numbers: a system of 25 unknowns has 25 of them.
 
 The systems are symmetric and positive definite (ridge regression), so every pivot is above 0 and
 none has to be looked for. They may be of any size, which a graph without a Loop could not be.
@@ -27,14 +30,13 @@ def solve(system: DOUBLE, right: DOUBLE) -> DOUBLE:
         right: `(unknowns, columns)`, float64.
     """
     unknowns = op.Shape(system, start=0, end=1)
-    places = op.Range(0, op.Squeeze(unknowns), 1)
-    joined = op.Concat(system, right, axis=1)
+    one = op.CastLike(1.0, system)
+    joined = op.Concat(system - op.EyeLike(system), right, axis=1)
     for k in range(op.Squeeze(unknowns)):
         place = op.Reshape(k, [1])
         row = op.Gather(joined, place, axis=0)
-        column = op.Gather(joined, place, axis=1)
-        unit = op.Unsqueeze(op.CastLike(op.Equal(places, k), joined), [1])
-        joined = joined - (column - unit) * (row / op.Gather(row, place, axis=1))
+        pivot = op.Gather(row, place, axis=1) + one
+        joined = op.Gemm(op.Gather(joined, place, axis=1), row / pivot, joined, alpha=-1.0)
     solution: DOUBLE = op.Slice(joined, unknowns, op.Shape(joined, start=1, end=2), [1])
     return solution
 
