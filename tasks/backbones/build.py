@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from tasks.artifacts.model_store import read_module
@@ -97,13 +98,15 @@ def build(spec: EncoderSpec) -> Encoder:
         raise ParametersError(f"pretrain.backbone: {error}") from None
     network = builders.get(spec.name, _torchvision)(spec)
     usual: Preprocessing = preprocessing(spec.name, spec.channels)
-    return Encoder(
+    encoder = Encoder(
         network,
         int(network.width),  # type: ignore[arg-type]  # torch takes any attribute for a module
         [*(spec.mean or usual.mean)],
         [*(spec.std or usual.std)],
         spec.input_size_px,
     )
+    encoder.to(memory_format=torch.channels_last)
+    return encoder
 
 
 def _simple_net(spec: EncoderSpec) -> nn.Module:

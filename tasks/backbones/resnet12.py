@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tasks.backbones.convolution import NormalisedConvolution
+
 WIDTHS = (64, 160, 320, 640)
 _SLOPE = 0.1
 
@@ -59,7 +61,8 @@ class _Block(nn.Module):
         return F.max_pool2d(F.leaky_relu(total, _SLOPE), 2)
 
 
-def _convolution(inside: int, outside: int, size: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inside, outside, size, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, _SLOPE, mode="fan_out", nonlinearity="leaky_relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(outside))
+def _convolution(inside: int, outside: int, size: int) -> NormalisedConvolution:
+    made = NormalisedConvolution(inside, outside, size)
+    weight = cast(nn.Conv2d, made[0]).weight
+    nn.init.kaiming_normal_(weight, _SLOPE, mode="fan_out", nonlinearity="leaky_relu")
+    return made

@@ -5,6 +5,7 @@ interpolated once; then strokes grow thicker or thinner, some images lose resolu
 may change places, and a photograph may be mirrored and seen in another light.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 from typing import Literal
@@ -108,8 +109,7 @@ class Augmentation:
         batch = len(ink)
         chosen = _uniform(generator, batch, 0.0, 1.0) < self.thickness_probability
         share = (_uniform(generator, batch, 0.0, 1.0) * chosen)[:, None, None, None]
-        thicker = F.max_pool2d(ink, 3, stride=1, padding=1)
-        thinner = -F.max_pool2d(-ink, 3, stride=1, padding=1)
+        thicker, thinner = _neighbours(ink, torch.maximum), _neighbours(ink, torch.minimum)
         grows = (_uniform(generator, batch, 0.0, 1.0) < 0.5)[:, None, None, None]
         return torch.lerp(ink, torch.where(grows, thicker, thinner), share)
 
@@ -135,6 +135,16 @@ class Augmentation:
         images = torch.lerp(images.mean(dim=(1, 2, 3), keepdim=True), images * light, contrast)
         images = torch.lerp(images.mean(dim=1, keepdim=True), images, saturation)
         return images.clamp(0, 1)
+
+
+def _neighbours(images: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The largest or smallest of each pixel and its eight neighbours: across, then down."""
+    for axis, padding in ((-1, (1, 1, 0, 0)), (-2, (0, 0, 1, 1))):
+        side = images.shape[axis]
+        padded = F.pad(images, padding, mode="replicate")
+        before, after = padded.narrow(axis, 0, side), padded.narrow(axis, 2, side)
+        images = choose(choose(before, images), after)
+    return images
 
 
 def _uniform(generator: torch.Generator, count: int, low: float, high: float) -> Tensor:

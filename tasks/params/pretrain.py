@@ -62,7 +62,6 @@ class Pretrain(Section):
     mixing_alpha: PositiveFloat
     distillation: Distillation
     precision: Literal["float32", "bfloat16"]
-    channels_last: bool
     augmentation: Augmentation
     selection: Selection
 

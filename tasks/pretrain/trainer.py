@@ -37,8 +37,7 @@ def build_trainer(
         track: shows the progress of embedding, where a frozen backbone does it once for all.
         segment_factors: of the rate, found by scouts; read by schedule `cross_validation`.
     """
-    numerics = Numerics(section.precision, section.channels_last)
-    numerics.lay_out(encoder)
+    numerics = Numerics(section.precision)
     policy = transfer_policy(
         section.policy,
         encoder,

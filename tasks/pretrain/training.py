@@ -148,7 +148,7 @@ class Trainer:
                 logits = self.classifier(embeddings)
             return self._labelled(logits.float(), labels)
         seen = self.views(self.part.images[batch.images], number)
-        images = self.numerics.laid_out(seen.images)
+        images = seen.images
         with self.numerics.autocast(images.device.type):
             logits = self.classifier(self.encoder(images)).float()
             opinion = self.teacher.logits(images).float() if self.teacher else None

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from tasks.episodes.augmentation import Augmentation
+from tasks.episodes.augmentation import Augmentation, _neighbours
 
 NOTHING = Augmentation(*[0.0] * 8)
 
@@ -62,6 +63,13 @@ def test_a_shift_moves_ink_by_as_much_as_asked_and_brings_in_paper() -> None:
     moved = centres - 13.5
     assert moved.abs().max() <= 7.01 and moved.max() > 6 and moved.min() < -6
     assert (changed[:, 0, :, 0] == 1).all()
+
+
+def test_neighbours_are_what_pooling_by_three_finds() -> None:
+    images = torch.rand(3, 2, 9, 7)
+    widest = F.max_pool2d(images, 3, stride=1, padding=1)
+    assert torch.equal(_neighbours(images, torch.maximum), widest)
+    assert torch.equal(_neighbours(-images, torch.minimum), -widest)
 
 
 def test_thickness_both_thickens_and_thins() -> None:

@@ -67,7 +67,7 @@ AGAIN = {"generations": 1, "weight": 0.5, "temperature": 4.0}
         ({"policy": "last_block", "mixing": "cutmix"}, 4),
         ({"policy": "gradual", "unfreeze_every_epochs": 1}, 7),
         ({"policy": "discriminative", "mixing": "mixup"}, 4),
-        ({"precision": "bfloat16", "channels_last": True}, 4),
+        ({"precision": "bfloat16"}, 4),
         ({"distillation": AGAIN}, 4),
         ({"distillation": AGAIN, "mixing": "mixup"}, 16),
     ],

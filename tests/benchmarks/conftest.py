@@ -1,0 +1,48 @@
+"""Collects what the benchmarks find: one table at the end, and a file where one is asked for."""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.turns import Figure, spread
+
+_FOUND = pytest.StashKey[list[Figure]]()
+_VERSIONS = ("torch", "numpy", "onnxruntime", "easyfsl")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--figures", type=Path, help="write what the benchmarks find, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FOUND] = []
+
+
+@pytest.fixture
+def figure(pytestconfig: pytest.Config) -> Callable[[Figure], None]:
+    """Puts a line into the table."""
+    return pytestconfig.stash[_FOUND].append
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    found = config.stash[_FOUND]
+    if not found:
+        return
+    table = Table("what", "sides: median (quartiles, rounds)", "ratio", "asked for")
+    for one in found:
+        sides = "\n".join(
+            f"{name}: {spread(values)} {one.unit}" for name, values in one.values.items()
+        )
+        table.add_row(one.what, sides, f"{one.ratio:.3g}", one.asked_for)
+    Console(width=150).print(table)
+    if path := config.getoption("figures"):
+        about = {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()}
+        content = {"versions": about, "figures": [asdict(one) for one in found]}
+        Path(path).write_text(json.dumps(content, indent=1) + "\n")
