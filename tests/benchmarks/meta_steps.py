@@ -8,11 +8,13 @@ gradient of the same meta-batch: four tasks, five ways, one shot, 15 queries, fi
 """
 
 import json
+import resource
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -37,7 +39,7 @@ Gradients = dict[str, Tensor]
 class AsStored(EpisodeImages):
     """Images as they are: what varies them costs the same on both sides."""
 
-    def _varied(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+    def _varied(self, indices: Tensor, _: torch.Generator) -> Tensor:
         stored = torch.from_numpy(self.part.images[indices.flatten().numpy()])
         return (stored.permute(0, 3, 1, 2) / 255).unflatten(0, (len(indices), -1))
 
@@ -162,19 +164,14 @@ def _gradients(module: nn.Module) -> Gradients:
 
 def main() -> None:
     """Print the resident memory of this process before its steps and at their peak, in bytes."""
-    import psutil
-
     name, side = sys.argv[1:]
     torch.set_num_threads(2)
     step, _ = {"ours": ours, "plain": plain}[side](name)
     before = psutil.Process().memory_info().rss
     for _ in range(3):
         step()
-    peak = psutil.Process().memory_info()
-    import resource
-
-    highest = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"before": before, "after": peak.rss, "peak": highest}))
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"before": before, "peak": peak}))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ LABELS = np.repeat(np.arange(CLASSES), IMAGES_OF_A_CLASS)
 
 @pytest.fixture
 def mended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sampler, "__init__", lambda self, data_source=None: None)
+    monkeypatch.setattr(Sampler, "__init__", lambda *_, **__: None)
 
 
 def images() -> NDArray[np.uint8]:
