@@ -10,7 +10,8 @@ from prefect.cache_policies import NONE
 from prefect.client.schemas.objects import State as PrefectState
 from prefect.client.schemas.objects import TaskRun
 
-from flows.repro import StageFailedError, StageResult, reproduce
+from flows.fetching import bring_up_to_date
+from flows.repro import StageFailedError, StageResult
 from tasks.inputs import StageDeclaration
 
 RETRY_DELAYS_S = [5.0, 30.0]
@@ -52,7 +53,7 @@ def worth_retrying(task: Task[..., Any], run: TaskRun, state: PrefectState[Any])
 def _stage(stage: str) -> StageResult:
     logger = get_run_logger()
     try:
-        result = reproduce(stage, logger.info)
+        result = bring_up_to_date(stage, logger.info)
     except StageFailedError as error:
         if error.worth_retrying:
             logger.warning("%s; another try may help", error)
