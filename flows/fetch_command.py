@@ -90,7 +90,7 @@ def _holding(repo: Any, deps: Sequence[Any]) -> list[Any]:
     """The outputs that are, hold or lie in these dependencies."""
     from dvc.exceptions import OutputNotFoundError
 
-    found = {}
+    found: dict[str, Any] = {}
     for dep in deps:
         try:
             outs = repo.find_outs_by_path(dep.fs_path, strict=False, recursive=True)

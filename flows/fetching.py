@@ -49,12 +49,12 @@ def bring_up_to_date(stage: str, tell: Tell) -> StageResult:
     """
     if not lacks_files(declared_stages(), stage) or not has_remote():
         return reproduce(stage, tell)
-    need = _ask("stage", stage, [stage], tell)
+    need = _ask(stage, "stage", [stage], tell)
     for maker in need.lacking:
         tell(f"{maker}: its outputs are neither in DVC's cache nor in its remote; made anew")
         _make(maker, tell)
     if need.lacking:
-        again = _ask("stage", stage, [stage], tell)
+        again = _ask(stage, "stage", [stage], tell)
         need = replace(again, objects=again.objects + need.objects, bytes=again.bytes + need.bytes)
     result = reproduce(stage, tell, allow_missing=not need.changed)
     state = "restored" if need.restored and result.state == "up to date" else result.state

@@ -86,8 +86,10 @@ class RemoteObjects:
             remote, cache = self._remote(out), out.cache
             # The list of a folder comes last: where it is, the rest is.
             for oid in (*_children(out), str(out.hash_info.value)):
-                size = Path(cache.oid_to_path(oid)).stat().st_size
-                if self._size(remote, oid) != size:
+                found = self._size(remote, oid)
+                if not _is_there(cache, oid):
+                    self._check_kept(out, oid, found)
+                elif found != Path(cache.oid_to_path(oid)).stat().st_size:
                     self._put(cache, remote, oid, str(out))
                     count += 1
         return count
@@ -180,6 +182,13 @@ class RemoteObjects:
             return None
         except Exception as error:
             raise RemoteError(f"DVC's remote does not answer: {said(error)}") from None
+
+    @staticmethod
+    def _check_kept(out: Any, oid: str, found: int | None) -> None:
+        if found is None:
+            raise RemoteError(
+                f"{out}: object {oid} is neither in DVC's cache nor in its remote; run again"
+            )
 
     def _put(self, cache: Any, remote: Any, oid: str, name: str) -> None:
         if not _is_sound(cache, oid):
