@@ -73,9 +73,7 @@ def _for_outs(repo: Any, objects: RemoteObjects, paths: Sequence[str]) -> dict[s
     return {"lacking": _lacking(objects, outs, check_cached=True)}
 
 
-def _lacking(
-    objects: RemoteObjects, outs: Sequence[Any], check_cached: bool = False
-) -> list[str]:
+def _lacking(objects: RemoteObjects, outs: Sequence[Any], check_cached: bool = False) -> list[str]:
     """Have outputs in place; the stages of those that are nowhere."""
     lacking = []
     for out in outs:

@@ -107,7 +107,9 @@ class RemoteObjects:
         if not self._is_configured(out):
             return False
         missing = self._fetch(out, wanted)
-        if damaged := [oid for oid in wanted if oid not in missing and self._drop_damaged(out, oid)]:
+        if damaged := [
+            oid for oid in wanted if oid not in missing and self._drop_damaged(out, oid)
+        ]:
             self._tell(f"{out}: object {damaged[0]} came damaged from the remote; once more")
             missing |= self._fetch(out, damaged)
             if still := [oid for oid in damaged if self._drop_damaged(out, oid)]:
@@ -201,7 +203,11 @@ class RemoteObjects:
             if remote.fs.exists(remote.oid_to_path(oid)):
                 remote.fs.remove(remote.oid_to_path(oid))
             remote.add(
-                cache.oid_to_path(oid), cache.fs, oid, check_exists=False, on_error=faults.setdefault
+                cache.oid_to_path(oid),
+                cache.fs,
+                oid,
+                check_exists=False,
+                on_error=faults.setdefault,
             )
         except Exception as error:
             faults.setdefault(oid, error)

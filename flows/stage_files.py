@@ -28,7 +28,9 @@ def holder_of(stages: Mapping[str, StageDeclaration], path: str) -> list[str]:
 
 def result_outs(stages: Mapping[str, StageDeclaration]) -> list[str]:
     """The outputs that hold the metrics, and those that no stage reads."""
-    read = {out for stage in stages.values() for dep in stage.deps for out in holder_of(stages, dep)}
+    read = {
+        out for stage in stages.values() for dep in stage.deps for out in holder_of(stages, dep)
+    }
     return [
         out
         for stage in stages.values()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.stores import SECRET, Bucket, Folder, Store, bucket, store
+from tests.integration.stores import SECRET, Bucket, Store, bucket, store
 from tests.integration.test_recipes import commit, git, states
 
 if TYPE_CHECKING:
