@@ -1,4 +1,4 @@
-"""Data that DVC tracks, brought into a candidate as it stands today: imports, and a tracked root."""
+"""Data that DVC tracks, as a candidate takes it: imports as they are today, all else in place."""
 
 from collections.abc import Callable, Iterator
 from contextlib import chdir
@@ -61,11 +61,8 @@ def update_data(folder: Path, tell: Tell) -> list[Path]:
                 _update(path, tell)
         tracked = [str(out) for path, is_import in found.items() if not is_import
                    for out in _outs(path)]  # fmt: skip
-        if tracked and not fetch_outs(tracked, tell):
-            raise DataError(
-                f"{', '.join(tracked[:3])}: neither in DVC's cache nor in its remote; "
-                "`dvc push` from the checkout that has it"
-            )
+        if tracked:
+            fetch_outs(tracked, tell)
     changed = git(folder, "diff", "--name-only", "-z", "HEAD", "--", "*.dvc").split("\0")
     return [Path(name) for name in filter(None, changed)]
 

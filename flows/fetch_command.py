@@ -1,4 +1,4 @@
-"""The child that talks to DVC's remote: `python -m flows.bound fetch ...`; `flows.fetching` starts it.
+"""The child that talks to DVC's remote: `flows.fetching` starts it, `flows.bound` is its frame.
 
 A process of its own, as a remote may hang, crash or leave threads behind, and as DVC's lock is to
 end with it. Its verdict goes to a file; what it prints is for people.
@@ -79,8 +79,13 @@ def _lacking(objects: RemoteObjects, outs: Sequence[Any], check_cached: bool = F
     for out in outs:
         if objects.bring(out, check_cached):
             out.checkout(force=True)
-        else:
+        elif out.stage.cmd:
             lacking.append(out.stage.addressing)
+        else:
+            raise RemoteError(
+                f"{out}: tracked by {out.stage.addressing}, and neither in DVC's cache nor in its "
+                "remote; `dvc push` from a checkout that has it"
+            )
     return list(dict.fromkeys(lacking))
 
 

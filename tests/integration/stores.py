@@ -83,7 +83,7 @@ class Bucket(Store):
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.asked: list[tuple[str, str]] = []
-        self.refuse: Callable[[str], bool] = lambda method: False
+        self.refuse: Callable[[str], bool] = lambda _: False
         self.server = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self.server.start()
         endpoint = "http://{}:{}".format(*self.server.get_host_and_port())

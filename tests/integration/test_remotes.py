@@ -16,6 +16,7 @@ __all__ = ["bucket", "store"]
 
 pytestmark = pytest.mark.long
 
+FIRST = b"source\nfirst 1 glyphs\n"
 SECOND = b"source\nfirst 1 glyphs\nsecond 1 glyphs\n"
 THIRD = b"source\nfirst 1 glyphs\nsecond 1 glyphs\nthird 1 glyphs\n"
 
