@@ -41,59 +41,48 @@ class Need:
     seconds: float = 0.0
 
 
-def bring_up_to_date(stage: str, tell: Tell) -> StageResult:
+def bring_up_to_date(stage: str, tell: Tell) -> list[StageResult]:
     """Bring one stage up to date, and fetch what it takes where that is not here.
+
+    Returns:
+        How the stage ended, after those that had to be made anew for it.
 
     Raises:
         StageFailedError: the stage, DVC or its remote failed; what stood before still stands.
     """
     if not lacks_files(declared_stages(), stage) or not has_remote():
-        return reproduce(stage, tell)
+        return [reproduce(stage, tell)]
     need = _ask(stage, "stage", [stage], tell)
-    for maker in need.lacking:
-        tell(f"{maker}: its outputs are neither in DVC's cache nor in its remote; made anew")
-        _make(maker, tell)
+    made = _make(need.lacking, tell)
     if need.lacking:
         again = _ask(stage, "stage", [stage], tell)
         need = replace(again, objects=again.objects + need.objects, bytes=again.bytes + need.bytes)
     result = reproduce(stage, tell, allow_missing=not need.changed)
     state = "restored" if need.restored and result.state == "up to date" else result.state
-    return replace(
+    own = replace(
         result,
         state=state,
         seconds=result.seconds + need.seconds,
         fetched_objects=need.objects,
         fetched_bytes=need.bytes,
     )
+    return [*made, own]
 
 
-def bring_results(tell: Tell) -> tuple[int, int]:
+def bring_results(tell: Tell) -> tuple[list[StageResult], int, int]:
     """Have the outputs in place that a run is for: of the metrics, and those that no stage reads.
 
     Returns:
-        Objects and bytes that were fetched.
+        Stages that had to be made anew; objects and bytes that were fetched.
 
     Raises:
         StageFailedError: the remote failed, or a stage whose outputs are nowhere.
     """
     missing = [out for out in result_outs(declared_stages()) if not Path(out).exists()]
     if not missing or not has_remote():
-        return 0, 0
-    need = bring_outs(missing, tell)
-    return need.objects, need.bytes
-
-
-def bring_outs(outs: Sequence[str], tell: Tell) -> Need:
-    """Have outputs in place as dvc.lock records them; what is nowhere is made anew.
-
-    Raises:
-        StageFailedError: the remote failed, or a stage.
-    """
-    need = _ask("the results", "outs", outs, tell)
-    for maker in need.lacking:
-        tell(f"{maker}: its outputs are neither in DVC's cache nor in its remote; made anew")
-        _make(maker, tell)
-    return need
+        return [], 0, 0
+    need = _ask("results", "outs", missing, tell)
+    return _make(need.lacking, tell), need.objects, need.bytes
 
 
 def fetch_outs(outs: Sequence[str], tell: Tell) -> bool:
@@ -138,13 +127,20 @@ def has_remote(folder: Path = Path()) -> bool:
         raise DataError(f"{folder / DVC_FOLDER}: {error}") from None
 
 
-def _make(stage: str, tell: Tell) -> None:
-    """Run a stage whose outputs are nowhere, and before it those whose outputs it needs."""
+def _make(names: Sequence[str], tell: Tell) -> list[StageResult]:
+    """Run stages whose outputs are nowhere, and before each those whose outputs it needs."""
     stages = declared_stages()
-    missing = [dep for dep in stages[stage].deps if not Path(dep).exists()]
-    if outs := sorted({out for dep in missing for out in holder_of(stages, dep)}):
-        bring_outs(outs, tell)
-    reproduce(stage, tell)
+    done = []
+    for name in names:
+        if all(Path(out).exists() for out in stages[name].outs):
+            continue  # another one of these needed it
+        tell(f"{name}: its outputs are neither in DVC's cache nor in its remote; made anew")
+        missing = [dep for dep in stages[name].deps if not Path(dep).exists()]
+        if outs := sorted({out for dep in missing for out in holder_of(stages, dep)}):
+            need = _ask(name, "outs", outs, tell)
+            done += _make(need.lacking, tell)
+        done.append(reproduce(name, tell))
+    return done
 
 
 def _ask(name: str, verb: str, words: Sequence[str], tell: Tell) -> Need:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +71,7 @@ def training(wait_s: float = 3600) -> TrainingSummary:
             if not params.prepare.watch:
                 LISTING.unlink(missing_ok=True)  # of a watch that is over, or prepare is stale
             before = read_metrics_if_any()
-            results = _run_stages(order)
-            objects, size_bytes = bring_results(logger.info)
+            results, objects, size_bytes = _run_stages(order, logger.info)
             metrics = read_metrics_if_any()
             _record(results, metrics, before)
     except HeadstartError as error:
@@ -90,18 +89,27 @@ def training(wait_s: float = 3600) -> TrainingSummary:
     )
 
 
-def _run_stages(order: Sequence[str]) -> tuple[StageResult, ...]:
-    """Run the stages, and leave word of how that ended with the project."""
-    results: list[StageResult] = []
+def _run_stages(
+    order: Sequence[str], tell: Callable[[str], None]
+) -> tuple[tuple[StageResult, ...], int, int]:
+    """Run the stages, and leave word of how that ended with the project.
+
+    Returns:
+        How each ended; objects and bytes that were fetched after the last.
+    """
+    results: dict[str, StageResult] = {}
     found = sha256(PARAMS_FILE)
     try:
         for stage in order:
-            results.append(run_stage(stage))
+            # A stage that was up to date without its outputs may be made anew for a later one.
+            results |= {one.stage: one for one in run_stage(stage)}
+        made, objects, size_bytes = bring_results(tell)
+        results |= {one.stage: one for one in made}
     except HeadstartError as error:
-        write_ending(Ending(os.getpid(), found, tuple(results), str(error)))
+        write_ending(Ending(os.getpid(), found, tuple(results.values()), str(error)))
         raise
-    write_ending(Ending(os.getpid(), found, tuple(results), None))
-    return tuple(results)
+    write_ending(Ending(os.getpid(), found, tuple(results.values()), None))
+    return tuple(results.values()), objects, size_bytes
 
 
 def _record(
