@@ -57,7 +57,8 @@ def _for_stage(repo: Any, objects: RemoteObjects, name: str) -> dict[str, Any]:
     makers = list(repo.index.graph.successors(stage))
     # Only DVC's whole graph compares the hashes of what is not here; one stage alone does not.
     if not stage.changed(True, makers):
-        restored = all(out.use_cache and objects.is_cached(out) for out in stage.outs)
+        gone = [out for out in stage.outs if not out.exists]
+        restored = bool(gone) and all(objects.is_cached(out) for out in gone)
         if restored:
             stage.checkout(force=True)
         return {"changed": False, "restored": restored, "lacking": []}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flows.credentials import masking
 from flows.repro import StageFailedError, StageResult, diagnose, reproduce, run_bound
 from flows.stage_files import holder_of, lacks_files, result_outs
 from tasks.errors import DataError
@@ -124,7 +125,7 @@ def has_remote(folder: Path = Path()) -> bool:
     try:
         return bool(Config(str(folder / DVC_FOLDER))["core"].get("remote"))
     except DvcException as error:
-        raise DataError(f"{folder / DVC_FOLDER}: {error}") from None
+        raise DataError(masking(folder)(f"{folder / DVC_FOLDER}: {error}")) from None
 
 
 def _make(names: Sequence[str], tell: Tell) -> list[StageResult]:

@@ -85,7 +85,7 @@ class RemoteObjects:
         for out in outs:
             remote, cache = self._remote(out), out.cache
             # The list of a folder comes last: where it is, the rest is.
-            for oid in (*_children(out), str(out.hash_info.value)):
+            for oid in (*self._listed(out, remote), str(out.hash_info.value)):
                 found = self._size(remote, oid)
                 if not _is_there(cache, oid):
                     self._check_kept(out, oid, found)
@@ -185,6 +185,18 @@ class RemoteObjects:
         except Exception as error:
             raise RemoteError(f"DVC's remote does not answer: {said(error)}") from None
 
+    def _listed(self, out: Any, remote: Any) -> list[str]:
+        """Objects of the files of a folder, by its list here or by that on the remote."""
+        if not out.hash_info.isdir or _is_there(out.cache, str(out.hash_info.value)):
+            return _children(out)
+        try:
+            return _names(remote, out)
+        except Exception as error:  # it is not there, or is no list
+            raise RemoteError(
+                f"{out}: its list of files is neither in DVC's cache nor whole in its remote: "
+                f"{said(error)}; run again"
+            ) from None
+
     @staticmethod
     def _check_kept(out: Any, oid: str, found: int | None) -> None:
         if found is None:
@@ -230,11 +242,15 @@ def said(fault: BaseException) -> str:
 
 def _children(out: Any) -> list[str]:
     """Objects of the files of a folder whose list is in the cache; none for a file."""
-    from dvc_data.hashfile.tree import Tree
-
     if not out.hash_info.isdir or not _is_there(out.cache, str(out.hash_info.value)):
         return []
-    return [str(one.value) for _, _, one in Tree.load(out.cache, out.hash_info)]
+    return _names(out.cache, out)
+
+
+def _names(place: Any, out: Any) -> list[str]:
+    from dvc_data.hashfile.tree import Tree
+
+    return [str(one.value) for _, _, one in Tree.load(place, out.hash_info)]
 
 
 def _is_there(cache: Any, oid: str) -> bool:
