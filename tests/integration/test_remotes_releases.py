@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.conftest import TIMEOUT_S
 from tests.integration.stores import SECRET, Bucket, Folder, bucket
 from tests.integration.test_releases import (
     BETTER,
@@ -74,7 +75,6 @@ def test_a_release_puts_back_what_the_remote_lost_or_holds_cut_short(project: Pr
     output = project.release()
     assert "2 objects were missing or cut short on the remote; put there" in output
     assert (store.read(gone), store.read(short)) == before
-    assert project.clone("other").run("dvc", "pull", "outputs/prepare")[0] != 0  # no dvc.lock there
 
 
 def test_a_release_whose_push_is_refused_or_killed_leaves_no_tag_and_the_next_completes_it(
@@ -114,7 +114,7 @@ def kill_at(project: Toy, bucket: Bucket, requests: int) -> None:
 
     bucket.refuse = kill
     process = project.start("headstart", "release")
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=TIMEOUT_S)
     bucket.refuse = lambda _: False
     assert sent > requests, output
     assert process.returncode == -signal.SIGKILL, output
