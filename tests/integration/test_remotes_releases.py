@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bucket", "fresh", "fresh_template", "project", "template"]
 
-pytestmark = pytest.mark.long
+# Several real releases each: a busy machine needs more than the usual limit for a test.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def encoder_of(place: Project, store: Folder) -> tuple[str, bytes]:
