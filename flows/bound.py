@@ -1,4 +1,4 @@
-"""Runs DVC, a Prefect server or this program as a child that ends with whoever started it."""
+"""Runs DVC, a server or this program as a child that ends with whoever started it."""
 
 import os
 import socket
@@ -24,7 +24,8 @@ def start_bound(
     started it decides how it ends.
 
     Args:
-        words: `dvc ARGUMENT...`, `headstart ARGUMENT...` or `server DESCRIPTOR`.
+        words: `dvc ARGUMENT...`, `fetch ARGUMENT...`, `headstart ARGUMENT...` or
+            `server DESCRIPTOR`.
         output: takes standard output and errors.
         environment: further environment variables.
         descriptors: open files that the child inherits.
@@ -58,6 +59,10 @@ def main() -> int:
         sys.argv = ["headstart", *arguments]
         headstart()
         return 0
+    if program == "fetch":
+        from flows.fetch_command import main as fetch
+
+        return fetch(arguments)
     from dvc.cli import main as dvc
 
     return int(dvc(arguments))

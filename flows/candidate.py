@@ -8,6 +8,8 @@ from typing import Any
 from flows.cloned_run import plan_run
 from flows.clones import Plan, git, set_up_clone
 from flows.comparing import Compared
+from flows.data_updates import forget_updates, tracking_files, update_data
+from flows.fetching import complete_remote, fetch_outs, has_remote
 from flows.releases import RECORD, identity
 from flows.repro import run_bound
 from flows.runs import PREPARED_VARIABLE, fingerprint
@@ -52,8 +54,11 @@ def train_candidate(root: Path, wait_s: float, tell: Tell) -> Plan:
         BusyError: the clone remained busy.
         CandidateError: the run failed; its own lines say why.
     """
-    plan = plan_run(root, root, None, [], NAME)
+    plan = plan_run(root, root, None, [], NAME, tracked=True)
+    forget_updates(plan.folder)
     tell(f"{plan.folder.relative_to(root)}: {set_up_clone(plan, wait_s, tell)}")
+    if updated := update_data(plan.folder, tell):
+        tell(f"data that changed at its source: {', '.join(map(str, updated))}")
     environment = {
         PREPARED_VARIABLE: fingerprint(plan.commit, plan.params_text),
         "PYTHONPATH": str(plan.folder),  # a run is by the code of its commit
@@ -62,8 +67,12 @@ def train_candidate(root: Path, wait_s: float, tell: Tell) -> Plan:
     with chdir(plan.folder):
         words = ("headstart", "run", "--wait-s", f"{wait_s:.1f}")
         code, _ = run_bound(words, tell, environment)
-    if code != 0:
-        raise CandidateError(f"{plan.folder}: the candidate's run failed; see above", abs(code))
+        if code != 0:
+            raise CandidateError(f"{plan.folder}: the candidate's run failed; see above", abs(code))
+        # Where nothing changed, the run itself needs neither.
+        missing = [str(out) for out in (PREPARED, BUNDLE) if not out.exists()]
+        if missing and not fetch_outs(missing, tell):
+            raise DataError(f"{missing[0]}: neither in DVC's cache nor in its remote")
     return plan
 
 
@@ -124,7 +133,8 @@ def commit_candidate(plan: Plan, record: Mapping[str, Any]) -> str:
     name, email = identity(plan.root)
     git(plan.folder, "config", "user.name", name)
     git(plan.folder, "config", "user.email", email)
-    git(plan.folder, "add", "--force", "--", str(RECORD), str(LOCK_FILE), str(PARAMS_FILE))
+    kept = (RECORD, LOCK_FILE, PARAMS_FILE, *tracking_files(plan.folder))
+    git(plan.folder, "add", "--force", "--", *map(str, kept))
     words = ("--quiet", "--no-verify", "--no-gpg-sign", "--message")
     git(plan.folder, "commit", *words, f"Release {record['version']}")
     git(plan.root, "fetch", "--quiet", "--no-tags", str(plan.folder), "HEAD")
@@ -134,15 +144,15 @@ def commit_candidate(plan: Plan, record: Mapping[str, Any]) -> str:
 def push_data(plan: Plan, tell: Tell) -> bool:
     """Push what the candidate's stages read and made, and which runs made it, to DVC's remote.
 
+    What it then holds is looked at again: a tag must not name what is not there.
+
     Returns:
         False where no remote is configured.
 
     Raises:
         DataError: the push failed; what arrived is of use all the same.
     """
-    from dvc.config import Config
-
-    if not Config(str(plan.folder / ".dvc"))["core"].get("remote"):
+    if not has_remote(plan.folder):
         return False
     with chdir(plan.folder):
         code, tail = run_bound(("dvc", "push", "--run-cache"), tell)
@@ -152,6 +162,8 @@ def push_data(plan: Plan, tell: Tell) -> bool:
             f"DVC's remote took not all of the candidate: {' '.join(said[:1] or tail[-1:])}; "
             "nothing was tagged. Check the remote and release again: no stage runs anew"
         )
+    with chdir(plan.folder):
+        complete_remote(tell)
     return True
 
 

@@ -57,6 +57,7 @@ def run(
     _enter()
     from rich.console import Console
 
+    from flows.fetching import told
     from flows.server import API_VARIABLE, ensure_api
 
     own = API_VARIABLE not in os.environ
@@ -76,6 +77,8 @@ def run(
     if summary.metrics:
         console.print(metrics_table(summary.metrics))
     print(f"report: {seen_from(started, REPORT)}\nbundle: {seen_from(started, BUNDLE)}")
+    if summary.fetched_objects:
+        print(f"fetched from DVC's remote: {told(summary.fetched_objects, summary.fetched_bytes)}")
     print(f"done in {summary.seconds:.0f} s")
 
 

@@ -13,6 +13,7 @@ from flows.clones import (
     Plan,
     committed_text,
     head_commit,
+    is_committed,
     is_committed_whole,
     set_up_clone,
     uncommitted,
@@ -108,6 +109,7 @@ def plan_run(
     name: str | None,
     place: str = SETTING,
     commit: str | None = None,
+    tracked: bool = False,
 ) -> Plan:
     """Check what is asked for, and work out the clone that it takes; touches nothing.
 
@@ -119,6 +121,7 @@ def plan_run(
         name: of the run; None has it named after the overrides.
         place: how messages call the place of the settings.
         commit: of the code; None takes the one that the project stands on.
+        tracked: images that DVC tracks will be in the clone, and are not read from the project.
 
     Raises:
         ParametersError: the overrides are not valid.
@@ -134,7 +137,7 @@ def plan_run(
     layers = [recipe_layer(file)] if file else []
     layers += [settings_layer(settings, here, place)] if settings else []
     commit = commit or head_commit(root)
-    params_text = _params_text(root, commit, layers)
+    params_text = _params_text(root, commit, layers, tracked)
     if name is None:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:80] if file else "set"
         name = f"{stem or 'own'}-{short_hash(layers)}"
@@ -148,7 +151,7 @@ def plan_run(
     )
 
 
-def _params_text(root: Path, commit: str, layers: Sequence[Layer]) -> str:
+def _params_text(root: Path, commit: str, layers: Sequence[Layer], tracked: bool) -> str:
     place = f"{PARAMS_FILE} of commit {commit[:7]}"
     text = committed_text(root, commit, PARAMS_FILE)
     committed = parse_sections(text, place)
@@ -161,7 +164,11 @@ def _params_text(root: Path, commit: str, layers: Sequence[Layer]) -> str:
             f"{first}{others}; what is committed and the code here are not of a piece: commit first"
         ) from None
     changed = overridden(committed, layers)
-    changed = with_paths_from(changed, root, unless=lambda path: _is_in_clone(root, commit, path))
+
+    def is_there(path: Path) -> bool:
+        return _is_in_clone(root, commit, path) or (tracked and _is_tracked(root, commit, path))
+
+    changed = with_paths_from(changed, root, unless=is_there)
     return text if changed == committed else HEAD_OF_PARAMS + dump_sections(changed)
 
 
@@ -171,6 +178,14 @@ def _is_in_clone(root: Path, commit: str, path: Path) -> bool:
     if there.is_absolute() or ".." in there.parts:
         return False
     return is_committed_whole(root, commit, there)
+
+
+def _is_tracked(root: Path, commit: str, path: Path) -> bool:
+    """Whether DVC tracks a path, or a folder above it, by a file that the commit holds."""
+    if path.is_absolute() or ".." in path.parts:
+        return False
+    above = [one for one in (path, *path.parents) if one.name]
+    return any(is_committed(root, commit, one.with_name(f"{one.name}.dvc")) for one in above)
 
 
 def _with_its_images(root: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flows.credentials import masking
 from flows.project import STATE_FOLDER
 from flows.runs import Note, read_note, stands_on, write_note
 from tasks.artifacts.files import complete_folder
@@ -175,7 +176,7 @@ def _git(place: list[str], *words: str, cwd: Path) -> str:
         ) from None
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise DataError(f"{cwd}: git {words[0]}: {said}")
+        raise DataError(masking(cwd)(f"{cwd}: git {words[0]}: {said}"))
     return done.stdout
 
 

@@ -12,9 +12,9 @@ from contextlib import chdir
 from pathlib import Path
 
 from flows.clones import clone_at
+from flows.fetching import fetch_outs
 from flows.project import STATE_FOLDER
 from flows.releases import Release, read_record
-from flows.repro import run_bound
 from tasks.artifacts.bundle_files import read_bundle_files
 from tasks.artifacts.contract import MANIFEST
 from tasks.artifacts.files import complete_folder, sha256
@@ -82,23 +82,12 @@ def _fetch(root: Path, release: Release, into: Path, tell: Callable[[str], None]
         clone = Path(place)
         clone_at(root, clone, release.commit)
         with chdir(clone):
-            # The first works without a network; the second wants a remote even if all is there.
-            for verb in ("checkout", "pull"):
-                words = ("dvc", verb, "--force", str(BUNDLE))
-                code, tail = run_bound(words, tell if verb == "pull" else lambda _: None)
-                if code == 0:
-                    break
-            else:
+            if not fetch_outs([str(BUNDLE)], tell):
                 raise DataError(
-                    f"{release.version}: its bundle is neither in DVC's cache nor in its remote: "
-                    f"{_fault(tail)}"
+                    f"{release.version}: its bundle is neither in DVC's cache nor in its remote; "
+                    "`dvc push --all-tags` from a checkout that has it"
                 )
         shutil.copytree(clone / BUNDLE, into, dirs_exist_ok=True)
-
-
-def _fault(tail: list[str]) -> str:
-    said = [line.removeprefix("ERROR: ") for line in tail if line.startswith("ERROR")] or tail
-    return " ".join(said[:1]) or "DVC said nothing"
 
 
 def _is_whole(folder: Path, needed: str) -> bool:

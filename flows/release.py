@@ -20,6 +20,7 @@ from flows.candidate import (
 )
 from flows.clones import Plan
 from flows.comparing import compare, learned_before
+from flows.credentials import check_no_credentials
 from flows.placing import IN_USE, place
 from flows.project import enter_project, prepare_environment
 from flows.release_gate import RefusedError, load_gate, unmet
@@ -64,7 +65,8 @@ def release(bump: Bump = "minor", wait_s: float = 3600) -> ReleaseSummary:
         RefusedError: the candidate did not pass; it stays in runs/release, the old one in use.
         CandidateError: its training failed.
         BusyError: another run went on for longer than `wait_s`.
-        DataError: git, DVC or its remote failed; nothing was tagged.
+        DataError: git, DVC, its remote or the source of data failed; nothing was tagged.
+        ParametersError: params are not valid, or DVC's committed settings hold credentials.
     """
     prepare_environment()
     show_own_lines()
@@ -72,6 +74,7 @@ def release(bump: Bump = "minor", wait_s: float = 3600) -> ReleaseSummary:
     started = time.monotonic()
     try:
         root = enter_project()
+        check_no_credentials(root)
         with hold_run(f"flow run {flow_run.name or 'release'}", wait_s, logger.info):
             version, fresh = _release(root, bump, wait_s, logger.info)
     except HeadstartError as error:

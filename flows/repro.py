@@ -20,6 +20,7 @@ from typing import Any, Literal
 import yaml
 
 from flows.bound import start_bound
+from flows.credentials import masking
 from tasks.command import LOCK_FILE, MARKER_VARIABLE
 from tasks.errors import BusyError, HeadstartError
 from tasks.inputs import declared_stages
@@ -29,7 +30,13 @@ Tell = Callable[[str], None]
 
 # What DVC says when another process holds its locks, and when a remote does not answer.
 BUSY_TEXTS = ("is busy, it is being blocked by", "Unable to acquire lock")
-REMOTE_TEXTS = ("failed to pull data", "failed to connect", "timed out", "Connection")
+REMOTE_TEXTS = (
+    "failed to pull data",
+    "failed to connect",
+    "Could not connect",
+    "timed out",
+    "Connection",
+)
 # What DVC says of a stage that was killed before it could say anything itself.
 KILLED_TEXTS = ("exited with -9", "exited with 137")
 # Advice on git and remotes that DVC repeats after every stage.
@@ -47,11 +54,13 @@ CHATTER = (
 
 @dataclass(frozen=True)
 class StageResult:
-    """How one stage ended."""
+    """How one stage ended, and what came from DVC's remote for it."""
 
     stage: str
     state: State
     seconds: float
+    fetched_objects: int = 0
+    fetched_bytes: int = 0
 
 
 class StageFailedError(HeadstartError):
@@ -70,29 +79,32 @@ class StageFailedError(HeadstartError):
         return str(self.args[0])
 
 
-def reproduce(stage: str, tell: Tell) -> StageResult:
+def reproduce(stage: str, tell: Tell, allow_missing: bool = False) -> StageResult:
     """Bring one stage up to date.
 
     Args:
         stage: its name in dvc.yaml.
         tell: is called with every line of DVC and of the stage as it comes.
+        allow_missing: it is up to date also where what it made and read is not here.
 
     Raises:
         StageFailedError: the stage or DVC failed; the previous outputs are back in place.
     """
     started = time.monotonic()
     before = _lock_entry(stage)
+    stood = all(Path(out).exists() for out in _outs(stage))
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         marker = Path(folder, "marker.json")
         try:
-            words = ("dvc", "repro", "--single-item", stage)
+            options = ("--allow-missing",) if allow_missing else ()
+            words = ("dvc", "repro", "--single-item", *options, stage)
             code, tail = run_bound(words, tell, {MARKER_VARIABLE: str(marker)})
             if code != 0:
-                raise _diagnose(stage, code, tail, _read_marker(marker))
+                raise diagnose(stage, code, tail, _read_marker(marker))
         except BaseException:
             # DVC removes outputs before the stage begins, so its marker may be missing still.
             if before is not None and not all(Path(out).exists() for out in _outs(stage)):
-                _bring_back(stage, tell)
+                _bring_back(stage, tell if stood else lambda _: None)
             raise
         ran = marker.exists()
     cached = any(f"'{stage}' is cached" in line for line in tail)
@@ -111,16 +123,17 @@ def run_bound(
 
     Args:
         words: as `flows.bound` takes them.
-        tell: is called with every line as it comes, but for DVC's advice.
+        tell: is called with every line as it comes, but for DVC's advice; secrets are masked.
         environment: further environment variables.
 
     Returns:
         Its exit code and last lines.
     """
     tail: deque[str] = deque(maxlen=50)
+    mask = masking()
     process = start_bound(words, subprocess.PIPE, environment)
     try:
-        for line in _lines(process):
+        for line in map(mask, _lines(process)):
             tail.append(line)
             if line.strip() and not line.strip().startswith(CHATTER):
                 tell(line)
@@ -178,9 +191,10 @@ def _group_lives(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _diagnose(
-    stage: str, code: int, tail: list[str], verdict: dict[str, Any] | None
+def diagnose(
+    stage: str, code: int, tail: list[str], verdict: dict[str, Any] | None = None
 ) -> StageFailedError:
+    """Why a child failed, as far as its exit code, its last lines and its marker say."""
     if verdict and verdict.get("state") == "failed":
         exit_code = int(verdict["exit_code"])
         return StageFailedError(
@@ -201,6 +215,7 @@ def _diagnose(
     faults = [line for line in tail if line.startswith("ERROR")] or tail[-3:]
     return StageFailedError(
         "\n".join(f"{stage}: {line.removeprefix('ERROR: ')}" for line in faults),
+        code if code == HeadstartError.exit_code else 1,
         worth_retrying=any(text in said for text in (*REMOTE_TEXTS, *KILLED_TEXTS)),
     )
 

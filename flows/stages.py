@@ -10,7 +10,8 @@ from prefect.cache_policies import NONE
 from prefect.client.schemas.objects import State as PrefectState
 from prefect.client.schemas.objects import TaskRun
 
-from flows.repro import StageFailedError, StageResult, reproduce
+from flows.fetching import bring_up_to_date
+from flows.repro import StageFailedError, StageResult
 from tasks.inputs import StageDeclaration
 
 RETRY_DELAYS_S = [5.0, 30.0]
@@ -49,20 +50,24 @@ def worth_retrying(task: Task[..., Any], run: TaskRun, state: PrefectState[Any])
     cache_policy=NONE,  # DVC is the only cache
     persist_result=False,
 )
-def _stage(stage: str) -> StageResult:
+def _stage(stage: str) -> list[StageResult]:
     logger = get_run_logger()
     try:
-        result = reproduce(stage, logger.info)
+        results = bring_up_to_date(stage, logger.info)
     except StageFailedError as error:
         if error.worth_retrying:
             logger.warning("%s; another try may help", error)
         raise
-    logger.info("%s: %s, %.1f s", stage, result.state, result.seconds)
-    return result
+    for result in results:
+        logger.info("%s: %s, %.1f s", result.stage, result.state, result.seconds)
+    return results
 
 
-def run_stage(stage: str) -> StageResult:
+def run_stage(stage: str) -> list[StageResult]:
     """Bring one stage up to date as a task of the running flow.
+
+    Returns:
+        How it ended, after those that had to be made anew for it.
 
     Raises:
         StageFailedError: it failed, and the retries that are worth it are spent.

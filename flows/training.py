@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
+from flows.credentials import check_no_credentials
+from flows.fetching import bring_results
 from flows.project import KEEPER_VARIABLE, enter_project, prepare_environment
 from flows.repro import StageResult
 from flows.runs import Ending, check_as_prepared, write_ending
@@ -36,6 +38,8 @@ class TrainingSummary:
     metrics: Mapping[str, Any] | None
     metrics_before: Mapping[str, Any] | None
     seconds: float
+    fetched_objects: int = 0
+    fetched_bytes: int = 0
 
 
 @flow(name="training", persist_result=False)
@@ -46,7 +50,8 @@ def training(wait_s: float = 3600) -> TrainingSummary:
         wait_s: how long to wait for another run in the same project; 0 fails at once.
 
     Raises:
-        ParametersError: params.yaml is not valid; nothing was started.
+        ParametersError: params.yaml is not valid, or DVC's committed settings hold credentials;
+            nothing was started.
         BusyError: another run went on for longer than `wait_s`, or has set this clone up anew.
         StageFailedError: a stage failed; its previous outputs are back in place.
     """
@@ -58,7 +63,7 @@ def training(wait_s: float = 3600) -> TrainingSummary:
     started = time.monotonic()
     logger = get_run_logger()
     try:
-        enter_project()
+        check_no_credentials(enter_project())
         params = load_params()
         order = stages_in_order(declared_stages())
         with hold_run(f"flow run {flow_run.name or 'training'}", wait_s, logger.info):
@@ -66,7 +71,7 @@ def training(wait_s: float = 3600) -> TrainingSummary:
             if not params.prepare.watch:
                 LISTING.unlink(missing_ok=True)  # of a watch that is over, or prepare is stale
             before = read_metrics_if_any()
-            results = _run_stages(order)
+            results, objects, size_bytes = _run_stages(order, logger.info)
             metrics = read_metrics_if_any()
             _record(results, metrics, before)
     except HeadstartError as error:
@@ -74,21 +79,37 @@ def training(wait_s: float = 3600) -> TrainingSummary:
         raise
     finally:
         end_bars()
-    return TrainingSummary(results, metrics, before, time.monotonic() - started)
+    return TrainingSummary(
+        results,
+        metrics,
+        before,
+        time.monotonic() - started,
+        fetched_objects=objects + sum(one.fetched_objects for one in results),
+        fetched_bytes=size_bytes + sum(one.fetched_bytes for one in results),
+    )
 
 
-def _run_stages(order: Sequence[str]) -> tuple[StageResult, ...]:
-    """Run the stages, and leave word of how that ended with the project."""
-    results: list[StageResult] = []
+def _run_stages(
+    order: Sequence[str], tell: Callable[[str], None]
+) -> tuple[tuple[StageResult, ...], int, int]:
+    """Run the stages, and leave word of how that ended with the project.
+
+    Returns:
+        How each ended; objects and bytes that were fetched after the last.
+    """
+    results: dict[str, StageResult] = {}
     found = sha256(PARAMS_FILE)
     try:
         for stage in order:
-            results.append(run_stage(stage))
+            # A stage that was up to date without its outputs may be made anew for a later one.
+            results |= {one.stage: one for one in run_stage(stage)}
+        made, objects, size_bytes = bring_results(tell)
+        results |= {one.stage: one for one in made}
     except HeadstartError as error:
-        write_ending(Ending(os.getpid(), found, tuple(results), str(error)))
+        write_ending(Ending(os.getpid(), found, tuple(results.values()), str(error)))
         raise
-    write_ending(Ending(os.getpid(), found, tuple(results), None))
-    return tuple(results)
+    write_ending(Ending(os.getpid(), found, tuple(results.values()), None))
+    return tuple(results.values()), objects, size_bytes
 
 
 def _record(

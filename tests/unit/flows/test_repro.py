@@ -1,6 +1,6 @@
 import pytest
 
-from flows.repro import _diagnose
+from flows.repro import diagnose
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,9 @@ from flows.repro import _diagnose
             True,
         ),
         (255, ["ERROR: failed to pull data from the cloud"], None, "s: failed to pull", 1, True),
+        (2, ["ERROR: out: DVC's remote cannot be used: Access Denied"], None, "s: out", 2, False),
+        (2, ["ERROR: out: Could not connect to the endpoint"], None, "s: out", 2, True),
+        (2, ["ERROR: out: the remote holds x, which is damaged"], None, "s: out", 2, False),
         (255, ["x", "ERROR: missing data 'source'"], None, "s: missing data 'source'", 1, False),
     ],
 )
@@ -30,7 +33,7 @@ def test_only_faults_that_pass_by_themselves_are_worth_retrying(
     exit_code: int,
     worth_retrying: bool,
 ) -> None:
-    fault = _diagnose("s", code, tail, verdict)
+    fault = diagnose("s", code, tail, verdict)
     assert str(fault).startswith(text)
     assert fault.exit_code == exit_code
     assert fault.worth_retrying is worth_retrying
