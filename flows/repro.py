@@ -5,6 +5,7 @@ why, whether trying again is worth it, and brings back the outputs that DVC remo
 """
 
 import json
+import math
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from typing import Any, Literal
 import yaml
 
 from flows.bound import start_bound
+from flows.patience import TIMEOUT_VARIABLE, StillAtWorkError, stage_timeout_s
 from tasks.command import LOCK_FILE, MARKER_VARIABLE
 from tasks.errors import BusyError, HeadstartError
 from tasks.inputs import declared_stages
@@ -78,15 +80,25 @@ def reproduce(stage: str, tell: Tell) -> StageResult:
         tell: is called with every line of DVC and of the stage as it comes.
 
     Raises:
-        StageFailedError: the stage or DVC failed; the previous outputs are back in place.
+        ParametersError: the time that a stage may take is no number of seconds.
+        StageFailedError: the stage or DVC failed, or took longer than a stage may; the previous
+            outputs are back in place.
     """
+    limit_s = stage_timeout_s()
     started = time.monotonic()
     before = _lock_entry(stage)
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         marker = Path(folder, "marker.json")
         try:
             words = ("dvc", "repro", "--single-item", stage)
-            code, tail = run_bound(words, tell, {MARKER_VARIABLE: str(marker)})
+            try:
+                code, tail = run_bound(words, tell, {MARKER_VARIABLE: str(marker)}, limit_s)
+            except StillAtWorkError:
+                raise StageFailedError(
+                    f"{stage}: still at work after {limit_s:.0f} s, so it was stopped; if it only "
+                    f"needs longer, raise --stage-timeout-s or {TIMEOUT_VARIABLE}",
+                    StillAtWorkError.exit_code,
+                ) from None
             if code != 0:
                 raise _diagnose(stage, code, tail, _read_marker(marker))
         except BaseException:
@@ -105,7 +117,10 @@ def reproduce(stage: str, tell: Tell) -> StageResult:
 
 
 def run_bound(
-    words: Sequence[str], tell: Tell, environment: dict[str, str] | None = None
+    words: Sequence[str],
+    tell: Tell,
+    environment: dict[str, str] | None = None,
+    timeout_s: float = math.inf,
 ) -> tuple[int, list[str]]:
     """Run a bound child to its end, and leave no process behind.
 
@@ -113,14 +128,18 @@ def run_bound(
         words: as `flows.bound` takes them.
         tell: is called with every line as it comes, but for DVC's advice.
         environment: further environment variables.
+        timeout_s: how long it may take.
 
     Returns:
         Its exit code and last lines.
+
+    Raises:
+        StillAtWorkError: it took longer, and was stopped with all that it had started.
     """
     tail: deque[str] = deque(maxlen=50)
     process = start_bound(words, subprocess.PIPE, environment)
     try:
-        for line in _lines(process):
+        for line in _lines(process, time.monotonic() + timeout_s):
             tail.append(line)
             if line.strip() and not line.strip().startswith(CHATTER):
                 tell(line)
@@ -133,17 +152,22 @@ def run_bound(
     return code, list(tail)
 
 
-def _lines(process: subprocess.Popen[bytes]) -> Any:
+def _lines(process: subprocess.Popen[bytes], deadline: float) -> Iterator[str]:
     """The lines of a process as they come, until it ends.
 
     A killed process may leave one behind that keeps the pipe open, so the end of the process
     counts and not the end of the pipe.
+
+    Raises:
+        StillAtWorkError: it goes on after the deadline, which is by the monotonic clock.
     """
     assert process.stdout is not None  # it was started with a pipe
     descriptor = process.stdout.fileno()
     rest = b""
     while True:
         ended = process.poll() is not None
+        if not ended and time.monotonic() > deadline:
+            raise StillAtWorkError
         if select.select([descriptor], [], [], 0 if ended else 0.2)[0]:
             chunk = os.read(descriptor, 65536)
             if not chunk:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 import yaml
 from filelock import FileLock, Timeout
 
@@ -88,17 +87,19 @@ def working(project: FaultProject, services: set[int]) -> dict[int, list[str]]:
     """Every process that was started for the project and is none of the services."""
     mark = f"{MARK}={project.folder}".encode()
     found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        pid = int(folder.name)
-        if pid in services:
-            continue
+    there = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+    project.strangers &= there
+    for pid in there - services - project.strangers:
+        folder = Path("/proc") / str(pid)
         try:
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
-                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                    found[pid] = words[:-1]
-        except (OSError, psutil.NoSuchProcess):
-            continue
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if mark in environment:
+            found[pid] = words[:-1]
+        elif any(environment):  # that of a zombie is empty, and of one that has just begun
+            project.strangers.add(pid)
     return found
 
 

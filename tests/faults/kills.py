@@ -1,5 +1,6 @@
 """kill -9 of a stage, DVC, the flow, the worker and the server, alone and in pairs."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -55,11 +56,12 @@ def draw(seed: int, number: int, run_s: dict[Door, float]) -> Kill:
     """
     rng = random.Random(f"{seed}/{number}")
     targets = rng.choice(PAIRS) if number % 2 else (rng.choice(TARGETS),)
-    door: Door = "worker" if "worker" in targets else rng.choice(("worker", "command"))
+    door: Door = "worker" if "worker" in targets or rng.random() < 0.2 else "command"
     inner = next((one for one in ("stage", "dvc") if one in targets), None)
     stage = rng.choice(STAGES) if inner else None
     moment = rng.uniform(0, LIFE_S[inner] if inner else run_s[door])
-    next_door: Door = rng.choice(("worker", "command", "dvc", "dvc"))
+    doors: tuple[Door, ...] = ("worker", "command", "dvc")
+    next_door = rng.choices(doors, (1, 3, 6))[0]
     return Kill(targets, door, stage, moment, rng.uniform(0, 1), next_door)
 
 
@@ -166,16 +168,23 @@ def strike(run: Run, kill: Kill) -> float | None:
     bound = _bound_to(run, kill)
     for pid in pids:
         assert pid is not None
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it may have died with the one before
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue  # it died with the one before
     struck = time.monotonic() - started
     deadline = time.monotonic() + GONE_WITHIN_S
     while left := bound & set(run.working()):
         assert time.monotonic() < deadline, f"orphans: {[run.working().get(one) for one in left]}"
         time.sleep(0.05)
     return struck
+
+
+def end_all(project: FaultProject) -> None:
+    """Kill whatever works for a project, services and all."""
+    while alive := working(project, set()):
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def _bound_to(run: Run, kill: Kill) -> set[int]:
@@ -212,5 +221,5 @@ def _wait(run: Run, fact: Callable[[], object]) -> bool:
             checked = time.monotonic()
             if run.ended():
                 return False
-        time.sleep(0.01)
+        time.sleep(0.02)
     return True

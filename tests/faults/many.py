@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,28 @@ from tests.faults.services import Services
 STATES = 6
 
 
-def prepare_template(folder: Path, states: int = STATES) -> list[Clean]:
-    """A project that is released once, with what clean runs on each data give."""
-    project = FaultProject(folder, None)
+def prepare_template(folder: Path, states: int = STATES, api: str | None = None) -> list[Clean]:
+    """A project that is released once, with what clean runs on each data give.
+
+    Args:
+        folder: is made.
+        states: how many data there are.
+        api: of a server that runs; None starts one for the while.
+    """
+    project = FaultProject(folder, api)
     project.make()
-    services = Services(project)
-    services.start_server()
-    services.wait_until_up()
-    project.must("headstart", "release")
+    services = None if api else Services(project)
+    try:
+        if services:
+            services.start_server()
+            services.wait_until_up()
+        project.must("headstart", "release")
+    finally:
+        if services:
+            services.stop()
     clean = [project.clean_run(source(index)) for index in range(states)]
     again = project.clean_run(source(0))
     assert again == clean[0], "two clean runs differ, so nothing could be told by them"
-    services.stop()
     shutil.rmtree(project.root / "runs")  # it names this folder
     return clean
 
@@ -38,19 +49,22 @@ def open_lane(template: Path, folder: Path, clean: list[Clean], seed: int) -> La
     shutil.copytree(template, folder, symlinks=True)
     project = FaultProject(folder, None)
     services = Services(project)
-    services.start()
-    lane = Lane(project, services, clean, take_released(project), seed)
-    lane.measure_runs()
-    return lane
+    return Lane(project, services, clean, take_released(project), seed)
 
 
 def run_lane(template: Path, clean: list[Clean], lane: int, options: argparse.Namespace) -> None:
     """Every fault whose number falls to this lane."""
     opened = open_lane(template, template.parent / f"lane-{lane}", clean, options.seed)
-    print(f"lane {lane}: undisturbed runs take {opened.run_s}", flush=True)
     try:
+        opened.services.start()
+        opened.measure_runs()
+        print(f"lane {lane}: undisturbed runs take {opened.run_s}", flush=True)
         for number in range(options.first + lane, options.first + options.faults, options.lanes):
-            row = suffer(opened, number)
+            try:
+                row = suffer(opened, number)
+            except Exception as error:  # a fault of the harness must not end the series
+                traceback.print_exc()
+                row = {"number": number, "broken": f"{type(error).__name__}: {error}"}
             with options.rows.open("a") as rows:
                 rows.write(json.dumps(row) + "\n")
             print(line(row), flush=True)
@@ -60,6 +74,8 @@ def run_lane(template: Path, clean: list[Clean], lane: int, options: argparse.Na
 
 def line(row: dict[str, Any]) -> str:
     """A row for people."""
+    if row.get("broken"):
+        return f"{row['number']:4}  the harness broke: {row['broken']}"
     whom = "+".join(row["targets"])
     if row.get("missed"):
         return f"{row['number']:4}  {whom:14} missed: the run always ended first"

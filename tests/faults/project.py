@@ -43,6 +43,7 @@ class FaultProject:
     def __init__(self, folder: Path, api: str | None) -> None:
         self.folder = folder
         self.root = folder / "project"
+        self.strangers: set[int] = set()  # processes that are known to be none of the project's
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -83,8 +84,11 @@ class FaultProject:
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         program, *arguments = words
+        return self.start_anything([str(PROGRAMS / program), *arguments], **environment)
+
+    def start_anything(self, words: list[str], **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(PROGRAMS / program), *arguments],
+            words,
             cwd=self.root,
             env=self.env | environment,
             stdin=subprocess.DEVNULL,

@@ -36,7 +36,10 @@ class Lane:
             assert self.project.lock_bytes() == self.clean[self.at].lock, told
 
     def move_on(self) -> tuple[Clean, Clean]:
-        """Give the project other data, which no run has seen; what clean runs give before and now.
+        """Give the project data that DVC can restore nothing for.
+
+        Returns:
+            What a clean run gives on the data before, and on those of now.
         """
         before = self.clean[self.at]
         self.project.forget_runs(self.project.objects(before.entries) | self.released.objects)
@@ -57,7 +60,7 @@ def suffer(lane: Lane, number: int) -> dict[str, Any]:
     faults: list[str] = []
     row: dict[str, Any] = {"number": number, **asdict(kill)}
     started = time.monotonic()
-    for attempt in range(3):
+    for _attempt in range(3):
         run = Run(lane.project, lane.services, kill.door)
         try:
             struck = strike(run, kill)

@@ -129,8 +129,7 @@ class Services:
         return process is None or process.poll() is not None
 
     def _start(self, name: str, words: list[str]) -> subprocess.Popen[bytes]:
-        log = Path(self.project.folder, f"{name}.log").open("ab")
-        with log:
+        with Path(self.project.folder, f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 words,
                 cwd=self.project.folder,

@@ -76,4 +76,6 @@ def pause() -> None:
     time.sleep(STEP_S)
 
 
-stage_command(stage, f"The stage {stage}.", {"prepare": prepare, "train": train, "export": export}[stage])
+stage_command(
+    stage, f"The stage {stage}.", {"prepare": prepare, "train": train, "export": export}[stage]
+)
