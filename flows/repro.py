@@ -22,6 +22,7 @@ import yaml
 
 from flows.bound import start_bound
 from flows.patience import TIMEOUT_VARIABLE, StillAtWorkError, stage_timeout_s
+from flows.stale_locks import clear_stale_locks
 from tasks.command import LOCK_FILE, MARKER_VARIABLE
 from tasks.errors import BusyError, HeadstartError
 from tasks.inputs import declared_stages
@@ -86,6 +87,7 @@ def reproduce(stage: str, tell: Tell) -> StageResult:
     """
     limit_s = stage_timeout_s()
     started = time.monotonic()
+    clear_stale_locks(tell)
     before = _lock_entry(stage)
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         marker = Path(folder, "marker.json")

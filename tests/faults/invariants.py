@@ -1,7 +1,6 @@
 """What must hold after every fault, each looked at and none believed."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,7 @@ def take_released(project: FaultProject) -> Released:
     objects = frozenset(project.objects(entries))
     files = _released_files(project, objects)
     size = sum((project.folder / name).stat().st_size for name in files)
-    link = os.readlink(project.root / "released" / "bundle")
+    link = str((project.root / "released" / "bundle").readlink())
     return Released(files, _tags(project), link, objects, size)
 
 
@@ -50,7 +49,7 @@ def lost_release(project: FaultProject, released: Released) -> list[str]:
     lost = [name for name, sha in released.files.items() if now.get(name) != sha]
     if _tags(project) != released.tags:
         lost.append("tags")
-    if os.readlink(project.root / "released" / "bundle") != released.link:
+    if str((project.root / "released" / "bundle").readlink()) != released.link:
         lost.append("released/bundle")
     return lost
 
@@ -87,7 +86,7 @@ def working(project: FaultProject, services: set[int]) -> dict[int, list[str]]:
     """Every process that was started for the project and is none of the services."""
     mark = f"{MARK}={project.folder}".encode()
     found = {}
-    there = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+    there = {int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit()}
     project.strangers &= there
     for pid in there - services - project.strangers:
         folder = Path("/proc") / str(pid)
@@ -126,8 +125,12 @@ def leftovers(project: FaultProject) -> Iterator[str]:
         for path in (project.root / folder).glob(".*"):
             yield str(path.relative_to(project.root))
     rwlock = project.root / ".dvc" / "tmp" / "rwlock"
-    if rwlock.exists() and any(json.loads(rwlock.read_text() or "{}").values()):
-        yield ".dvc/tmp/rwlock"
+    if rwlock.exists():
+        told = json.loads(rwlock.read_text())  # a file that was cut short keeps DVC out for good
+        readers = [info for infos in told.get("read", {}).values() for info in infos]
+        for info in [*told.get("write", {}).values(), *readers]:
+            if Path("/proc", str(info["pid"])).exists():
+                yield f".dvc/tmp/rwlock, by {info}"
 
 
 def _released_files(project: FaultProject, objects: frozenset[str]) -> dict[str, str]:

@@ -61,7 +61,7 @@ def draw(seed: int, number: int, run_s: dict[Door, float]) -> Kill:
     stage = rng.choice(STAGES) if inner else None
     moment = rng.uniform(0, LIFE_S[inner] if inner else run_s[door])
     doors: tuple[Door, ...] = ("worker", "command", "dvc")
-    next_door = rng.choices(doors, (1, 3, 6))[0]
+    next_door = rng.choices(doors, (1, 3, 12))[0]
     return Kill(targets, door, stage, moment, rng.uniform(0, 1), next_door)
 
 
@@ -91,8 +91,7 @@ class Run:
         return "going on" if code is None else f"exit {code}"
 
     def ended(self) -> bool:
-        told = self.outcome()
-        return told.startswith("exit") or told.upper() in FINAL
+        return _is_final(self.outcome())
 
     def settle(self, supervised: bool = True) -> str:
         """Wait until nothing works any more; the outcome.
@@ -108,13 +107,13 @@ class Run:
             busy = self.working()
             now = time.monotonic()
             idle_since = None if busy else idle_since or now
-            told = self.outcome()
+            told = "going on" if busy and self.id else self.outcome()
             # A run that lost its worker or its flow may stand as running with Prefect for ever.
             patience_s = {"scheduled": TIMEOUT_S, "pending": 15}.get(told, 3)
             abandoned = idle_since and now - idle_since > patience_s
-            if not busy and (self.ended() or abandoned):
+            if not busy and (_is_final(told) or abandoned):
                 break
-            time.sleep(0.1)
+            time.sleep(0.2)
         else:
             raise TimeoutError(f"still at work: {self.working()}")
         if self.process:
@@ -125,6 +124,10 @@ class Run:
         """What the command printed, once it has ended."""
         assert self.process is not None
         return self.process.communicate(timeout=TIMEOUT_S)[0]
+
+
+def _is_final(outcome: str) -> bool:
+    return outcome.startswith("exit") or outcome.upper() in FINAL
 
 
 def kind_of(words: list[str]) -> Target | None:
@@ -217,7 +220,7 @@ def _wait(run: Run, fact: Callable[[], object]) -> bool:
     while not fact():
         if time.monotonic() > deadline:
             return False
-        if time.monotonic() - checked > 0.5:
+        if time.monotonic() - checked > 1:
             checked = time.monotonic()
             if run.ended():
                 return False

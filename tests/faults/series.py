@@ -81,7 +81,6 @@ def suffer(lane: Lane, number: int) -> dict[str, Any]:
         faults.append(str(error))
     row["settled_s"] = round(time.monotonic() - started, 1)
     faults += [f"after the fault: {one}" for one in _look(lane, number, before, now)]
-    row["left"] = sorted(invariants.leftovers(lane.project))
     faults += [f"after the next run: {one}" for one in _run_again(lane, kill, row)]
     row |= {"seconds": round(time.monotonic() - started, 1), "faults": faults}
     row["lost_bytes"] = invariants.lost_bytes(lane.project, lane.released)

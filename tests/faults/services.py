@@ -42,7 +42,7 @@ class Services:
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": (
                 f"sqlite+aiosqlite:///{project.folder / 'prefect.db'}"
             ),
-            "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }
@@ -97,25 +97,14 @@ class Services:
 
     def submit(self) -> str:
         """Ask for a run of the deployment; its id."""
-        told = self.http.post(
-            f"/deployments/{self.deployment}/create_flow_run",
-            json={"state": {"type": "SCHEDULED"}, "parameters": {"wait_s": 120}},
-        )
-        told.raise_for_status()
-        return str(told.json()["id"])
+        path = f"/deployments/{self.deployment}/create_flow_run"
+        asked = {"state": {"type": "SCHEDULED"}, "parameters": {"wait_s": 120}}
+        told = self._ask("POST", path, json=asked)
+        return str(told["id"])
 
     def state(self, run: str) -> str:
         """The type of a flow run's state, such as RUNNING."""
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                told: dict[str, Any] = self.http.get(f"/flow_runs/{run}").raise_for_status().json()
-                return str(told["state"]["type"])
-            except httpx.HTTPError:
-                if time.monotonic() > deadline:
-                    raise
-                self.supervise()
-                time.sleep(0.2)
+        return str(self._ask("GET", f"/flow_runs/{run}")["state"]["type"])
 
     def stop(self) -> None:
         for process in (self.worker, self.server):
@@ -123,6 +112,19 @@ class Services:
                 process.kill()
                 process.wait()
         self.http.close()
+
+    def _ask(self, method: str, path: str, **words: Any) -> dict[str, Any]:
+        """Ask the server, again where it is down or busy, as Prefect's own client does."""
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                told = self.http.request(method, path, **words).raise_for_status()
+                return dict(told.json())
+            except httpx.HTTPError:
+                if time.monotonic() > deadline:
+                    raise
+                self.supervise()
+                time.sleep(0.5)
 
     def _is_dead(self, name: str) -> bool:
         process: subprocess.Popen[bytes] | None = getattr(self, name)
