@@ -109,7 +109,7 @@ class Run:
             idle_since = None if busy else idle_since or now
             told = "going on" if busy and self.id else self.outcome()
             # A run that lost its worker or its flow may stand as running with Prefect for ever.
-            patience_s = {"scheduled": TIMEOUT_S, "pending": 15}.get(told, 3)
+            patience_s = {"scheduled": TIMEOUT_S, "pending": 60}.get(told, 3)
             abandoned = idle_since and now - idle_since > patience_s
             if not busy and (_is_final(told) or abandoned):
                 break

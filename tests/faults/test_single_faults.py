@@ -17,7 +17,7 @@ from tests.faults.project import PROGRAMS, TIMEOUT_S, FaultProject
 if TYPE_CHECKING:
     from tests.faults.conftest import Faulty
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 GRACE_S = 30  # what schedulers of clusters give before they kill
 
