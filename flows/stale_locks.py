@@ -12,8 +12,8 @@ from typing import Any
 
 DVC_STATE = Path(".dvc/tmp")
 RWLOCK = DVC_STATE / "rwlock"
-EMPTY = {"write": {}, "read": {}}
 Entries = dict[str, Any]
+EMPTY: Entries = {"write": {}, "read": {}}
 
 
 def clear_stale_locks(tell: Callable[[str], None]) -> None:
