@@ -1,6 +1,7 @@
 # make run   set-up, then the main job on the embedded data
 # make test  set-up, then every test that needs no extra service, but for the longest
 # make long  those that take minutes each; CI runs them too
+# make faults kills parts of a run at random moments; FAULTS=200 SEED=1 LANES=2, an hour or so
 # make bench both sides of every figure about speed, in one table
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -10,7 +11,7 @@ READY := $(VENV)/.ready
 # torch's builds for Linux bring CUDA along: 5 GB, and pip needs room to unpack.
 NEEDED_GB ?= 9
 
-.PHONY: run test quick long bench check format setup clean
+.PHONY: run test quick long faults bench check format setup clean
 
 run: $(READY)
 	@$(BIN)/headstart run
@@ -21,6 +22,13 @@ test: $(READY)
 
 long: $(READY)
 	@$(BIN)/python -m pytest tests -m long
+
+FAULTS ?= 200
+SEED ?= 1
+LANES ?= 2
+faults: $(READY)
+	@$(BIN)/python -m tests.faults.many --faults $(FAULTS) --seed $(SEED) --lanes $(LANES) --rows faults.jsonl
+	@$(BIN)/python -m tests.faults.table faults.jsonl
 
 bench: $(READY)
 	@$(BIN)/python -m pytest tests/benchmarks -m benchmark --benchmark-columns=median,iqr,rounds

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from flows import cli_bundle, cli_data, cli_releases, cli_sweep, cli_verify
+from flows.patience import TIMEOUT_VARIABLE
 from flows.project import STARTED_VARIABLE, enter_project, prepare_environment, seen_from
 from tasks.artifacts.layout import BUNDLE, METRICS, REPORT
 from tasks.errors import HeadstartError, ParametersError
@@ -30,6 +31,11 @@ WaitSeconds = Annotated[
     float, typer.Option("--wait-s", min=0, help="Wait so long for another run; 0 fails at once.")
 ]
 
+StageTimeout = Annotated[
+    float | None,
+    typer.Option("--stage-timeout-s", min=1, help="Stop a stage that takes longer than this."),
+]
+
 
 @app.command()
 def run(
@@ -44,11 +50,13 @@ def run(
         str | None, typer.Option(help="Of such a run, in place of one after its overrides.")
     ] = None,
     wait_s: WaitSeconds = 3600,
+    stage_timeout_s: StageTimeout = None,
 ) -> None:
     """Train, evaluate and export; what is up to date stays.
 
     With overrides it works in runs/NAME, on the code and params as committed.
     """
+    _limit_stages(stage_timeout_s)
     started = Path(os.environ.pop(STARTED_VARIABLE, "") or Path.cwd())
     if recipe is not None or settings or name is not None:
         from flows.cloned_run import become_run
@@ -138,10 +146,12 @@ def serve(
     every: Annotated[str | None, typer.Option(help="How often: 90s, 15m, 6h or 1d.")] = None,
     interval: Annotated[int | None, typer.Option(min=1, help="The same in seconds.")] = None,
     wait_s: WaitSeconds = 3600,
+    stage_timeout_s: StageTimeout = None,
 ) -> None:
     """Run on a schedule until stopped; no server to set up."""
     if sum(given is not None for given in (cron, every, interval)) != 1:
         raise ParametersError("serve: give exactly one of --cron, --every and --interval")
+    _limit_stages(stage_timeout_s)
     seconds = _parse_duration_s(every) if every is not None else interval
     _enter()
     from flows.server import API_VARIABLE, ensure_api
@@ -189,6 +199,12 @@ def _enter() -> None:
     enter_project()
     load_params()
     prepare_environment()
+
+
+def _limit_stages(timeout_s: float | None) -> None:
+    """Tell every stage from here on how long it may take, also those in clones."""
+    if timeout_s is not None:
+        os.environ[TIMEOUT_VARIABLE] = str(timeout_s)
 
 
 def _parse_duration_s(text: str) -> int:

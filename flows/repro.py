@@ -5,6 +5,7 @@ why, whether trying again is worth it, and brings back the outputs that DVC remo
 """
 
 import json
+import math
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,8 @@ import yaml
 
 from flows.bound import start_bound
 from flows.credentials import masking
+from flows.patience import TIMEOUT_VARIABLE, StillAtWorkError, stage_timeout_s
+from flows.stale_locks import clear_stale_locks
 from tasks.command import LOCK_FILE, MARKER_VARIABLE
 from tasks.errors import BusyError, HeadstartError
 from tasks.inputs import declared_stages
@@ -88,9 +91,13 @@ def reproduce(stage: str, tell: Tell, allow_missing: bool = False) -> StageResul
         allow_missing: it is up to date also where what it made and read is not here.
 
     Raises:
-        StageFailedError: the stage or DVC failed; the previous outputs are back in place.
+        ParametersError: the time that a stage may take is no number of seconds.
+        StageFailedError: the stage or DVC failed, or took longer than a stage may; the previous
+            outputs are back in place.
     """
+    limit_s = stage_timeout_s()
     started = time.monotonic()
+    clear_stale_locks(tell)
     before = _lock_entry(stage)
     stood = all(Path(out).exists() for out in _outs(stage))
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
@@ -98,13 +105,19 @@ def reproduce(stage: str, tell: Tell, allow_missing: bool = False) -> StageResul
         try:
             options = ("--allow-missing",) if allow_missing else ()
             words = ("dvc", "repro", "--single-item", *options, stage)
-            code, tail = run_bound(words, tell, {MARKER_VARIABLE: str(marker)})
+            code, tail = run_bound(words, tell, {MARKER_VARIABLE: str(marker)}, limit_s)
             if code != 0:
                 raise diagnose(stage, code, tail, _read_marker(marker))
-        except BaseException:
+        except BaseException as error:
             # DVC removes outputs before the stage begins, so its marker may be missing still.
             if before is not None and not all(Path(out).exists() for out in _outs(stage)):
                 _bring_back(stage, tell if stood else lambda _: None)
+            if isinstance(error, StillAtWorkError):
+                raise StageFailedError(
+                    f"{stage}: still at work after {limit_s:.0f} s, so it was stopped; if it only "
+                    f"needs longer, raise --stage-timeout-s or {TIMEOUT_VARIABLE}",
+                    StillAtWorkError.exit_code,
+                ) from None
             raise
         ran = marker.exists()
     cached = any(f"'{stage}' is cached" in line for line in tail)
@@ -117,7 +130,10 @@ def reproduce(stage: str, tell: Tell, allow_missing: bool = False) -> StageResul
 
 
 def run_bound(
-    words: Sequence[str], tell: Tell, environment: dict[str, str] | None = None
+    words: Sequence[str],
+    tell: Tell,
+    environment: dict[str, str] | None = None,
+    timeout_s: float = math.inf,
 ) -> tuple[int, list[str]]:
     """Run a bound child to its end, and leave no process behind.
 
@@ -125,15 +141,19 @@ def run_bound(
         words: as `flows.bound` takes them.
         tell: is called with every line as it comes, but for DVC's advice; secrets are masked.
         environment: further environment variables.
+        timeout_s: how long it may take.
 
     Returns:
         Its exit code and last lines.
+
+    Raises:
+        StillAtWorkError: it took longer, and was stopped with all that it had started.
     """
     tail: deque[str] = deque(maxlen=50)
     mask = masking()
     process = start_bound(words, subprocess.PIPE, environment)
     try:
-        for line in map(mask, _lines(process)):
+        for line in map(mask, _lines(process, time.monotonic() + timeout_s)):
             tail.append(line)
             if line.strip() and not line.strip().startswith(CHATTER):
                 tell(line)
@@ -146,17 +166,22 @@ def run_bound(
     return code, list(tail)
 
 
-def _lines(process: subprocess.Popen[bytes]) -> Any:
+def _lines(process: subprocess.Popen[bytes], deadline: float) -> Iterator[str]:
     """The lines of a process as they come, until it ends.
 
     A killed process may leave one behind that keeps the pipe open, so the end of the process
     counts and not the end of the pipe.
+
+    Raises:
+        StillAtWorkError: it goes on after the deadline, which is by the monotonic clock.
     """
     assert process.stdout is not None  # it was started with a pipe
     descriptor = process.stdout.fileno()
     rest = b""
     while True:
         ended = process.poll() is not None
+        if not ended and time.monotonic() > deadline:
+            raise StillAtWorkError
         if select.select([descriptor], [], [], 0 if ended else 0.2)[0]:
             chunk = os.read(descriptor, 65536)
             if not chunk:
