@@ -5,12 +5,12 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+from flows.child_run import run_in_clone
 from flows.cloned_run import plan_run
-from flows.clones import Plan, git, set_up_clone
+from flows.clones import Plan, git
 from flows.comparing import Compared
 from flows.releases import RECORD, identity
 from flows.repro import run_bound
-from flows.runs import PREPARED_VARIABLE, fingerprint
 from tasks.artifacts.contract import MANIFEST
 from tasks.artifacts.files import sha256, write_json
 from tasks.artifacts.image_store import ImageStore
@@ -53,17 +53,9 @@ def train_candidate(root: Path, wait_s: float, tell: Tell) -> Plan:
         CandidateError: the run failed; its own lines say why.
     """
     plan = plan_run(root, root, None, [], NAME)
-    tell(f"{plan.folder.relative_to(root)}: {set_up_clone(plan, wait_s, tell)}")
-    environment = {
-        PREPARED_VARIABLE: fingerprint(plan.commit, plan.params_text),
-        "PYTHONPATH": str(plan.folder),  # a run is by the code of its commit
-        "COLUMNS": "100",
-    }
-    with chdir(plan.folder):
-        words = ("headstart", "run", "--wait-s", f"{wait_s:.1f}")
-        code, _ = run_bound(words, tell, environment)
+    code = run_in_clone(plan, wait_s, tell)
     if code != 0:
-        raise CandidateError(f"{plan.folder}: the candidate's run failed; see above", abs(code))
+        raise CandidateError(f"{plan.folder}: the candidate's run failed; see above", code)
     return plan
 
 

@@ -20,8 +20,9 @@ from flows.candidate import (
 )
 from flows.clones import Plan
 from flows.comparing import compare, learned_before
+from flows.notifying import notify, notify_of_end
 from flows.placing import IN_USE, place
-from flows.project import enter_project, prepare_environment
+from flows.project import end_with_keeper, enter_project, prepare_environment
 from flows.release_gate import RefusedError, load_gate, unmet
 from flows.release_summary import SUMMARY, figure_rows, summary
 from flows.releases import Bump, Release
@@ -52,7 +53,7 @@ class ReleaseSummary:
     seconds: float
 
 
-@flow(name="release", persist_result=False)
+@flow(name="release", persist_result=False, on_failure=[notify_of_end])
 def release(bump: Bump = "minor", wait_s: float = 3600) -> ReleaseSummary:
     """Train what is committed, and release it if it stands up to what is released.
 
@@ -66,6 +67,7 @@ def release(bump: Bump = "minor", wait_s: float = 3600) -> ReleaseSummary:
         BusyError: another run went on for longer than `wait_s`.
         DataError: git, DVC or its remote failed; nothing was tagged.
     """
+    end_with_keeper()
     prepare_environment()
     show_own_lines()
     logger = get_run_logger()
@@ -111,6 +113,7 @@ def _release(root: Path, bump: Bump, wait_s: float, tell: Tell) -> tuple[str, bo
         releases.register(root, commit, version, sender(root, gate))
         place(root, releases.find_release(root, version), tell)
     tell(f"{version}: released")
+    notify("released", f"headstart: {version} released", flow="release", version=version)
     return version, True
 
 
