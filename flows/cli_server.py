@@ -1,6 +1,7 @@
 """The command `headstart server`."""
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def server(
 
     Where PREFECT_API_URL names a server, that one is used.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script started this
     enter_project()
     load_params()
     prepare_environment()

@@ -82,7 +82,8 @@ def _deploy() -> None:
     if not DEPLOYMENTS.is_file():
         raise DataError(f"{DEPLOYMENTS}: not found in the project; restore it")
     said: list[str] = []
-    code, _ = run_bound(("prefect", "--no-prompt", "deploy", "--all"), said.append)
+    here = {"PWD": str(Path.cwd())}  # where prefect.yaml has the runs work
+    code, _ = run_bound(("prefect", "--no-prompt", "deploy", "--all"), said.append, here)
     if code != 0:
         raise DataError(f"{DEPLOYMENTS}: cannot be deployed:\n" + "\n".join(said[-15:]))
 
@@ -94,8 +95,7 @@ def _deployed() -> list[str]:
 
 def _start_worker() -> subprocess.Popen[bytes]:
     """A worker in a process group of its own; its lines go where those of this process go."""
-    here = {"PWD": str(Path.cwd())}  # where prefect.yaml has its runs work
-    return start_bound(("worker", POOL), sys.stderr.fileno(), here)
+    return start_bound(("worker", POOL), sys.stderr.fileno())
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:
