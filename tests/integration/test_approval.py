@@ -58,14 +58,20 @@ def asking(project: Project, told: tuple[str, list[dict[str, Any]]]) -> Project:
     return project
 
 
-def paused(project: Project, release: subprocess.Popen[str]) -> tuple[Api, str]:  # noqa: F811
-    """The API, and the run that waits there."""
-    api = Api(project.env["PREFECT_API_URL"])
+def start_and_wait(asking: Project) -> tuple[subprocess.Popen[str], Api, str]:
+    """A release that is paused: its process, the API, and its run there."""
+    api = Api(asking.env["PREFECT_API_URL"])
     asked = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
-    project.wait_until(lambda: api.post("flow_runs/filter", asked) or release.poll() is not None)
-    runs = api.post("flow_runs/filter", asked)
-    assert runs, release.communicate()[0]
-    return api, str(runs[0]["id"])
+
+    def waiting() -> set[str]:
+        return {str(run["id"]) for run in api.post("flow_runs/filter", asked)}
+
+    before = waiting()
+    release = asking.start("headstart", "release")
+    asking.wait_until(lambda: waiting() - before or release.poll() is not None)
+    assert release.poll() is None, release.communicate()[0]
+    (run,) = waiting() - before
+    return release, api, run
 
 
 def answer(api: Api, run: str, decision: str) -> None:
@@ -76,11 +82,10 @@ def answer(api: Api, run: str, decision: str) -> None:
 def test_an_approved_candidate_is_released_and_the_project_is_free_meanwhile(
     asking: Project, told: tuple[str, list[dict[str, Any]]]
 ) -> None:
-    release = asking.start("headstart", "release")
-    api, run = paused(asking, release)
+    release, api, run = start_and_wait(asking)
     assert asking.in_use() == ["v0.1.0"]
     # What the page shows above the form.
-    schema = api.get(f"flow_runs/{run}/input/paused-0-description")
+    schema = api.get(f"flow_runs/{run}/input/paused-1-description")
     assert "waits for approval against v0.1.0" in schema
     assert "| 40 novel 5-way 5-shot |" in schema
     assert not (asking.root / ".headstart/run.json").exists(), "nobody holds the project"
@@ -102,8 +107,8 @@ def test_a_rejected_candidate_is_kept_and_ends_like_a_failed_gate(
     asking: Project, told: tuple[str, list[dict[str, Any]]]
 ) -> None:
     tags, bits = asking.tags(), asking.bits()
-    release = asking.start("headstart", "release")
-    answer(*paused(asking, release), "reject")
+    release, api, run = start_and_wait(asking)
+    answer(api, run, "reject")
     code, output = asking.finish(release)
     assert code == 3, output
     assert "v0.2.0: rejected by Ada: seen" in output
@@ -131,8 +136,7 @@ def test_a_rejected_candidate_is_kept_and_ends_like_a_failed_gate(
 
 
 def test_what_was_approved_is_what_is_released_or_nothing_is(asking: Project) -> None:
-    release = asking.start("headstart", "release")
-    api, run = paused(asking, release)
+    release, api, run = start_and_wait(asking)
     # Another release goes its way meanwhile, with the word given on the command line.
     asking.commit(quality="7")
     assert "v0.2.0: released" in asking.release("--yes")
