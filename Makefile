@@ -1,4 +1,5 @@
 # make run   set-up, then the main job on the embedded data
+# make server Prefect's server, the deployments of prefect.yaml and a worker, until Ctrl-C
 # make test  set-up, then every test that needs no extra service, but for the longest
 # make long  those that take minutes each; CI runs them too
 # make faults kills parts of a run at random moments; FAULTS=200 SEED=1 LANES=2, an hour or so
@@ -11,10 +12,14 @@ READY := $(VENV)/.ready
 # torch's builds for Linux bring CUDA along: 5 GB, and pip needs room to unpack.
 NEEDED_GB ?= 9
 
-.PHONY: run test quick long faults bench check format setup clean
+.PHONY: run server test quick long faults bench check format setup clean
 
 run: $(READY)
 	@$(BIN)/headstart run
+
+# exec: a signal to make's child reaches the program itself.
+server: $(READY)
+	@exec $(BIN)/headstart server
 
 # Two processes: much of a test is waiting for DVC, Prefect or a kill.
 test: $(READY)

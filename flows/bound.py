@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import IO
 
+from flows.project import KEEPER_VARIABLE
 from tasks.lifeline import bind_to_parent
 
 PARENT_VARIABLE = "HEADSTART_PARENT_PID"
@@ -24,7 +25,8 @@ def start_bound(
     started it decides how it ends.
 
     Args:
-        words: `dvc ARGUMENT...`, `fetch ARGUMENT...`, `headstart ARGUMENT...` or
+        words: `dvc ARGUMENT...`, `fetch ARGUMENT...`, `headstart ARGUMENT...`,
+            `prefect ARGUMENT...`, `worker POOL` or
             `server DESCRIPTOR`.
         output: takes standard output and errors.
         environment: further environment variables.
@@ -63,6 +65,16 @@ def main() -> int:
         from flows.fetch_command import main as fetch
 
         return fetch(arguments)
+    if program == "worker":
+        # Flow runs that a worker started have nobody to look after them once it is gone.
+        os.environ[KEEPER_VARIABLE] = str(os.getpid())
+        program, arguments = "prefect", ["worker", "start", "--pool", *arguments]
+    if program == "prefect":
+        from prefect.cli import app
+
+        sys.argv = ["prefect", *arguments]
+        app()
+        return 0
     from dvc.cli import main as dvc
 
     return int(dvc(arguments))

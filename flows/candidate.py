@@ -5,14 +5,14 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+from flows.child_run import run_in_clone
 from flows.cloned_run import plan_run
-from flows.clones import Plan, git, set_up_clone
+from flows.clones import Plan, git
 from flows.comparing import Compared
 from flows.data_updates import forget_updates, tracking_files, update_data
 from flows.fetching import complete_remote, fetch_outs, has_remote
 from flows.releases import RECORD, identity
 from flows.repro import run_bound
-from flows.runs import PREPARED_VARIABLE, fingerprint
 from tasks.artifacts.contract import MANIFEST
 from tasks.artifacts.files import sha256, write_json
 from tasks.artifacts.image_store import ImageStore
@@ -56,24 +56,20 @@ def train_candidate(root: Path, wait_s: float, tell: Tell) -> Plan:
     """
     plan = plan_run(root, root, None, [], NAME, tracked=True)
     forget_updates(plan.folder)
-    tell(f"{plan.folder.relative_to(root)}: {set_up_clone(plan, wait_s, tell)}")
-    if updated := update_data(plan.folder, tell):
-        tell(f"data that changed at its source: {', '.join(map(str, updated))}")
-    environment = {
-        PREPARED_VARIABLE: fingerprint(plan.commit, plan.params_text),
-        "PYTHONPATH": str(plan.folder),  # a run is by the code of its commit
-        "COLUMNS": "100",
-    }
+    code = run_in_clone(plan, wait_s, tell, before=lambda: _update(plan, tell))
+    if code != 0:
+        raise CandidateError(f"{plan.folder}: the candidate's run failed; see above", code)
     with chdir(plan.folder):
-        words = ("headstart", "run", "--wait-s", f"{wait_s:.1f}")
-        code, _ = run_bound(words, tell, environment)
-        if code != 0:
-            raise CandidateError(f"{plan.folder}: the candidate's run failed; see above", abs(code))
         # Where nothing changed, the run itself needs neither.
         missing = [str(out) for out in (PREPARED, BUNDLE) if not out.exists()]
         if missing and not fetch_outs(missing, tell):
             raise DataError(f"{missing[0]}: neither in DVC's cache nor in its remote")
     return plan
+
+
+def _update(plan: Plan, tell: Tell) -> None:
+    if updated := update_data(plan.folder, tell):
+        tell(f"data that changed at its source: {', '.join(map(str, updated))}")
 
 
 def bundle_hash(bundle: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows import cli_bundle, cli_data, cli_releases, cli_sweep, cli_verify
+from flows import cli_bundle, cli_data, cli_releases, cli_server, cli_sweep, cli_verify
 from flows.patience import TIMEOUT_VARIABLE
 from flows.project import STARTED_VARIABLE, enter_project, prepare_environment, seen_from
 from tasks.artifacts.layout import BUNDLE, METRICS, REPORT
@@ -158,12 +158,15 @@ def serve(
 
     _say("starting")
     page = ensure_api(schedules=True) or os.environ[API_VARIABLE]
+    from flows.automations import set_up_automations
     from flows.schedule import serve_training
 
+    set_up_automations()
     _say(f"runs on schedule until Ctrl-C; they are shown at {page}")
     serve_training(cron, seconds, wait_s)
 
 
+app.command()(cli_server.server)
 app.command()(cli_sweep.sweep)
 app.command()(cli_sweep.adopt)
 app.command()(cli_data.inspect)

@@ -20,6 +20,9 @@ def release(
         float,
         typer.Option("--wait-s", min=0, help="Wait so long for another run; 0 fails at once."),
     ] = 3600,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Give the approval that release.yaml may require.")
+    ] = False,
 ) -> None:
     """Train what is committed, and release it if it stands up to what is released.
 
@@ -32,16 +35,25 @@ def release(
     if chosen is None:
         raise ParametersError(f"--bump: found {bump!r}, needed one of {', '.join(BUMPS)}")
     started = Path.cwd()
-    enter_project()
+    root = enter_project()
     prepare_environment()
+    from flows.release_gate import load_gate
     from flows.server import API_VARIABLE, ensure_api
 
-    own = API_VARIABLE not in os.environ
+    own = not os.environ.get(API_VARIABLE)
+    if load_gate(root).require_approval and own and not yes and not sys.stdin.isatty():
+        raise ParametersError(
+            "release.yaml asks for approval (require_approval: true), and nobody can give it here; "
+            "take a terminal, give --yes, or start the release on a server (`make server`)"
+        )
     _say("starting" + (" Prefect's temporary server" if own else ""))
     ensure_api(schedules=False)
+    from flows.approval import approve_at_once, ask_on_terminal, decide_here
     from flows.release import release as flow
     from flows.terminal import show_own_lines
 
+    if yes or own:
+        decide_here(approve_at_once if yes else ask_on_terminal)
     show_own_lines()
     try:
         done = flow(bump=chosen, wait_s=wait_s)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from tasks.errors import DataError
 from tasks.inputs import PIPELINE_FILE
+from tasks.lifeline import bind_to
 from tasks.params import PARAMS_FILE
 
 STATE_FOLDER = Path(".headstart")
 STARTED_VARIABLE = "HEADSTART_STARTED_IN"
 KEEPER_VARIABLE = "HEADSTART_KEEPER_PID"  # the process that a flow run is to end with
+KEEPER_GRACE_S = 8.0  # to bring back what a stage that was cut short has lost
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -19,6 +21,9 @@ QUIET = {
     "PREFECT_LOGGING_LEVEL": "INFO",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
+# What the automation of flows/automations.py listens for; prefect.toml says it to Prefect's own
+# commands, which know nothing of this file.
+HEARTBEAT_S = 30
 
 
 def enter_project(start: Path | None = None) -> Path:
@@ -49,9 +54,19 @@ def seen_from(folder: Path, path: Path) -> str:
     return min(os.path.relpath(absolute, folder), absolute, key=len)
 
 
+def end_with_keeper() -> None:
+    """Have this process end with the one that keeps its runs, should there be one.
+
+    `headstart serve`, `server` and `sweep` start runs, and those are to end with them.
+    """
+    if keeper := os.environ.get(KEEPER_VARIABLE):
+        bind_to(int(keeper), KEEPER_GRACE_S)
+
+
 def prepare_environment() -> None:
     """Keep tools quiet, and let `python` mean this interpreter also where none is activated."""
-    for name, value in QUIET.items():
+    beats = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
+    for name, value in (QUIET | beats).items():
         os.environ.setdefault(name, value)
     folder = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")

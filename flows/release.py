@@ -1,35 +1,25 @@
 """The flow `release`: train, compare, gate, push, register, place; each only if all before held."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
 from flows import releases
-from flows.candidate import (
-    bundle_hash,
-    commit_candidate,
-    describe,
-    push_data,
-    train_candidate,
-)
-from flows.clones import Plan
-from flows.comparing import compare, learned_before
+from flows.approval import Approval, ask_for_approval
+from flows.candidate import commit_candidate, push_data
 from flows.credentials import check_no_credentials
+from flows.notifying import notify, notify_of_end
 from flows.placing import IN_USE, place
-from flows.project import enter_project, prepare_environment
-from flows.release_gate import RefusedError, load_gate, unmet
-from flows.release_summary import SUMMARY, figure_rows, summary
+from flows.project import end_with_keeper, enter_project, prepare_environment
+from flows.release_gate import RefusedError
 from flows.releases import Bump, Release
 from flows.rollback import changing_releases, sender
 from flows.terminal import end_bars, show_own_lines
-from tasks.artifacts.layout import BUNDLE
-from tasks.artifacts.verification import verify
+from flows.weighing import Candidate, check_same, make_candidate
 from tasks.errors import BusyError, HeadstartError
 from tasks.run_lock import hold_run
 
@@ -53,7 +43,7 @@ class ReleaseSummary:
     seconds: float
 
 
-@flow(name="release", persist_result=False)
+@flow(name="release", persist_result=False, on_failure=[notify_of_end])
 def release(bump: Bump = "minor", wait_s: float = 3600) -> ReleaseSummary:
     """Train what is committed, and release it if it stands up to what is released.
 
@@ -68,6 +58,7 @@ def release(bump: Bump = "minor", wait_s: float = 3600) -> ReleaseSummary:
         DataError: git, DVC, its remote or the source of data failed; nothing was tagged.
         ParametersError: params are not valid, or DVC's committed settings hold credentials.
     """
+    end_with_keeper()
     prepare_environment()
     show_own_lines()
     logger = get_run_logger()
@@ -75,8 +66,7 @@ def release(bump: Bump = "minor", wait_s: float = 3600) -> ReleaseSummary:
     try:
         root = enter_project()
         check_no_credentials(root)
-        with hold_run(f"flow run {flow_run.name or 'release'}", wait_s, logger.info):
-            version, fresh = _release(root, bump, wait_s, logger.info)
+        version, fresh = _release(root, bump, wait_s, logger.info)
     except HeadstartError as error:
         logger.error("%s", error)
         raise
@@ -86,34 +76,51 @@ def release(bump: Bump = "minor", wait_s: float = 3600) -> ReleaseSummary:
 
 
 def _release(root: Path, bump: Bump, wait_s: float, tell: Tell) -> tuple[str, bool]:
-    in_use = releases.release_in_use(root)
-    released = place(root, in_use, tell) if in_use else None
-    plan = train_candidate(root, wait_s, tell)
-    if in_use and _is_known(plan, in_use):
-        tell(f"{in_use.version}: nothing changed; it stays in use")
-        return in_use.version, False
-    gate = load_gate(plan.folder)
-    tell("comparing with what is released" if in_use else "measuring the first candidate")
-    found = compare(plan.folder, released)
-    version = releases.next_version(root, bump)
-    record = describe(plan, version, in_use.version if in_use else None, found)
-    reasons = [*_unsound(plan), *unmet(gate, found), *_rolled_back(plan)]
-    _tell_summary(plan, record, in_use, reasons, _notes(plan, released))
-    if reasons:
-        told = "\n".join(reasons)
-        stays = f"{in_use.version} stays in use" if in_use else "nothing is released"
-        raise RefusedError(
-            f"{told}\nrefused: {stays}; the candidate is kept in {plan.folder.relative_to(root)}, "
-            f"and what was found of it in {SUMMARY} there"
-        )
-    commit = commit_candidate(plan, record)
+    name = f"flow run {flow_run.name or 'release'}"
+    with hold_run(name, wait_s, tell):
+        in_use = releases.release_in_use(root)
+        candidate = make_candidate(root, in_use, bump, wait_s, tell)
+        if candidate is None:
+            assert in_use is not None  # there is something to be equal to
+            tell(f"{in_use.version}: nothing changed; it stays in use")
+            return in_use.version, False
+        if not candidate.gate.require_approval:
+            candidate.tell("released")
+            return _publish(candidate, tell)
+    # A person may take hours, and the next training is not to wait for that.
+    approval = _ask(candidate, tell)
+    with hold_run(name, wait_s, tell):
+        check_same(candidate)
+        candidate.record["approval"] = approval.model_dump(include={"by", "comment"})
+        candidate.tell("released", approval.words)
+        return _publish(candidate, tell)
+
+
+def _ask(candidate: Candidate, tell: Tell) -> Approval:
+    text = candidate.tell("waits for approval")
+    seconds = candidate.gate.approval_timeout_s
+    try:
+        approval = ask_for_approval(candidate.version, text, seconds, tell)
+    except RefusedError as error:
+        raise candidate.refused(str(error)) from None
+    if approval.decision == "reject":
+        raise candidate.refused(f"{candidate.version}: {approval.words}")
+    tell(f"{candidate.version}: {approval.words}")
+    return approval
+
+
+def _publish(candidate: Candidate, tell: Tell) -> tuple[str, bool]:
+    plan, gate, version = candidate.plan, candidate.gate, candidate.version
+    root = plan.root
+    commit = commit_candidate(plan, candidate.record)
     if gate.push and not push_data(plan, tell):
         tell("no default remote of DVC is configured: the bundle is in the cache here alone")
     with changing_releases(root):
-        _check_unmoved(root, in_use)
+        _check_unmoved(root, candidate.in_use)
         releases.register(root, commit, version, sender(root, gate))
         place(root, releases.find_release(root, version), tell)
     tell(f"{version}: released")
+    notify("released", f"headstart: {version} released", flow="release", version=version)
     return version, True
 
 
@@ -125,50 +132,3 @@ def _check_unmoved(root: Path, before: Release | None) -> None:
             f"{before.version if before else 'nothing'}, with which the candidate was compared: "
             "another command changed it meanwhile; release again"
         )
-
-
-def _is_known(plan: Plan, other: Release) -> bool:
-    known = releases.read_record(plan.root, other)["bundle_sha256"]
-    return bool(known == bundle_hash(plan.folder / BUNDLE))
-
-
-def _rolled_back(plan: Plan) -> list[str]:
-    """A schedule must not bring back what a person took out of use."""
-    return [
-        f"the same bundle as {one.version}, which is no longer in use; "
-        f"`headstart rollback {one.version}` brings it back"
-        for one in releases.all_releases(plan.root)
-        if not one.in_use and _is_known(plan, one)
-    ]
-
-
-def _unsound(plan: Plan) -> list[str]:
-    found = verify(plan.folder / BUNDLE)
-    return [f"the bundle is not sound: {check.line}" for check in found.failed]
-
-
-def _notes(plan: Plan, released: Path | None) -> list[str]:
-    known = learned_before(plan.folder, released) if released else []
-    if not known:
-        return []
-    return [
-        f"the released model was trained on {len(known)} of the classes that both are measured "
-        f"on, such as {known[0]}, which is in its favour"
-    ]
-
-
-def _tell_summary(
-    plan: Plan,
-    record: dict[str, Any],
-    in_use: Release | None,
-    reasons: Sequence[str],
-    notes: Sequence[str],
-) -> None:
-    text = summary(plan, record, in_use, reasons, notes)
-    (plan.folder / SUMMARY).write_text(text, encoding="utf-8")
-    create_markdown_artifact(key="release-summary", markdown=text)
-    create_table_artifact(
-        key="release-figures",
-        table=figure_rows(record),
-        description="The candidate and the released model on the same episodes",
-    )

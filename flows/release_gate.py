@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, ValidationError
 
 from tasks.errors import HeadstartError, ParametersError
-from tasks.params.section import NonNegativeFloat, Section
+from tasks.params.section import NonNegativeFloat, PositiveInt, Section
 from tasks.params_file import read_sections
 
 if TYPE_CHECKING:  # it brings the graphs' runtime along, and a rollback is to take seconds
@@ -38,6 +38,8 @@ class Gate(Section):
     protocols: dict[str, Bounds] = Field(default_factory=dict)
     push: bool = True
     git_remote: str = ""
+    require_approval: bool = False
+    approval_timeout_s: PositiveInt = 86_400
 
     def bounds(self, compared: "Compared") -> Bounds:
         """What counts for one protocol: its own setting, else its domain's, else the general."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.clones import Plan, git
 from flows.project import STATE_FOLDER
+from flows.release_picture import picture
 from flows.releases import Release, read_record
 from tasks.errors import DataError
 from tasks.params import PARAMS_FILE
@@ -19,8 +20,8 @@ def summary(
     plan: Plan,
     record: Mapping[str, Any],
     against: Release | None,
-    reasons: Sequence[str],
-    notes: Sequence[str],
+    verdict: str,
+    points: Sequence[str],
 ) -> str:
     """The summary in Markdown.
 
@@ -28,18 +29,17 @@ def summary(
         plan: of the candidate's clone.
         record: of the candidate.
         against: what it was compared with; None for the first release.
-        reasons: why it is refused; none where it passed.
-        notes: what else a reader has to know.
+        verdict: in a word or two, such as refused.
+        points: what else a reader has to know, the weightiest first.
     """
     before = read_record(plan.root, against) if against else None
-    verdict = "refused" if reasons else "released"
     than = f" against {against.version}" if against else ", the first release"
     parts = [
         f"# {record['version']} {verdict}{than}",
-        *(f"- **{reason}**" for reason in reasons),
-        *(f"- {note}" for note in notes),
+        *(f"- {point}" for point in points),
         "",
         "## Figures",
+        *picture(record["figures"]),
         *_figures(record["figures"]),
         "",
         "## Data",

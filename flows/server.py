@@ -23,6 +23,7 @@ DATABASE_VARIABLES = (
 )
 # One a process: `headstart run` beside `headstart serve` has a server of its own.
 LOG_FILE = STATE_FOLDER / f"server-{os.getpid()}.log"
+_own: list[subprocess.Popen[bytes]] = []
 
 
 class ServerError(HeadstartError):
@@ -31,7 +32,7 @@ class ServerError(HeadstartError):
     exit_code = 1
 
 
-def ensure_api(schedules: bool, timeout_s: float = 120) -> str | None:
+def ensure_api(schedules: bool, timeout_s: float = 120, port: int = 0) -> str | None:
     """Have an API until this process ends; call it before Prefect is imported.
 
     Without PREFECT_API_URL, a server starts on a free port of the loopback and keeps its records
@@ -41,17 +42,18 @@ def ensure_api(schedules: bool, timeout_s: float = 120) -> str | None:
     Args:
         schedules: also start the services that turn a schedule into runs, and the web page.
         timeout_s: how long the server may take to come up; the first start makes its database.
+        port: of the server; 0 takes a free one.
 
     Returns:
         The address of the own server's web page; None where PREFECT_API_URL is set.
 
     Raises:
-        ServerError: the server ended or did not answer in time.
+        ServerError: the server ended or did not answer in time, or the port is taken.
     """
     if os.environ.get(API_VARIABLE):
         return None
     STATE_FOLDER.mkdir(exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as listener, LOG_FILE.open("wb") as log:
+    with _listen(port) as listener, LOG_FILE.open("wb") as log:
         port = listener.getsockname()[1]
         server = start_bound(
             ["server", str(listener.fileno())],
@@ -59,6 +61,7 @@ def ensure_api(schedules: bool, timeout_s: float = 120) -> str | None:
             _server_environment(port, schedules),
             [listener.fileno()],
         )
+    _own.append(server)
     atexit.register(_stop, server)
     address = f"http://127.0.0.1:{port}"
     os.environ[API_VARIABLE] = f"{address}/api"
@@ -68,6 +71,38 @@ def ensure_api(schedules: bool, timeout_s: float = 120) -> str | None:
 
     _wait_until_ready(server, f"{address}/api/health", timeout_s)
     return address
+
+
+def check_api(address: str) -> None:
+    """Check that the server that PREFECT_API_URL names answers.
+
+    Raises:
+        ServerError: it does not.
+    """
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):
+            return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise ServerError(
+            f"{API_VARIABLE}: no server of Prefect answers there ({type(reason).__name__}); start "
+            "one there, or unset it to have one here"
+        ) from None
+
+
+def server_lives() -> bool:
+    """Whether the server that this process started, if it did, is still there."""
+    return all(server.poll() is None for server in _own)
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise ServerError(
+            f"port {port}: {error.strerror}; another server is there, so name it in {API_VARIABLE} "
+            "(.../api), or give another --port"
+        ) from None
 
 
 def _server_environment(port: int, schedules: bool) -> dict[str, str]:

@@ -15,7 +15,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.cloned_run import tell_left_out
 from flows.clones import Plan
-from flows.project import enter_project, prepare_environment
+from flows.notifying import notify_of_end
+from flows.project import end_with_keeper, enter_project, prepare_environment
 from flows.proposals import Point, grid_points, propose
 from flows.sweep_file import Search, Sweep
 from flows.sweep_page import write_results
@@ -42,7 +43,7 @@ class SweepFailedError(HeadstartError):
         self.summary = summary
 
 
-@flow(name="sweep", persist_result=False)
+@flow(name="sweep", persist_result=False, on_failure=[notify_of_end])
 def sweep(file: str = "sweep.yaml", wait_s: float = 3600) -> SweepSummary:
     """Run the trials that a sweep file asks for, each in a clone that shares DVC's cache.
 
@@ -56,6 +57,7 @@ def sweep(file: str = "sweep.yaml", wait_s: float = 3600) -> SweepSummary:
         BusyError: another sweep of that name goes on.
         SweepFailedError: not every trial reached its end.
     """
+    end_with_keeper()
     prepare_environment()
     show_own_lines()
     logger = get_run_logger()

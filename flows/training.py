@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -12,7 +11,10 @@ from prefect.runtime import flow_run
 
 from flows.credentials import check_no_credentials
 from flows.fetching import bring_results
-from flows.project import KEEPER_VARIABLE, enter_project, prepare_environment
+from flows.notifying import notify_of_end
+from flows.overridden_training import TrainingSummary, train_overridden
+from flows.params_form import Overrides, Recipe, setting_words
+from flows.project import end_with_keeper, enter_project, prepare_environment
 from flows.repro import StageResult
 from flows.runs import Ending, check_as_prepared, write_ending
 from flows.stages import run_stage, stages_in_order
@@ -22,7 +24,6 @@ from tasks.artifacts.files import sha256
 from tasks.artifacts.layout import BUNDLE, LISTING
 from tasks.errors import HeadstartError
 from tasks.inputs import declared_stages
-from tasks.lifeline import bind_to
 from tasks.params import PARAMS_FILE
 from tasks.params_file import load_params
 from tasks.run_lock import hold_run
@@ -30,40 +31,37 @@ from tasks.run_lock import hold_run
 MODEL_CARD = BUNDLE / "MODEL_CARD.md"
 
 
-@dataclass(frozen=True)
-class TrainingSummary:
-    """What one run of the flow did."""
-
-    stages: tuple[StageResult, ...]
-    metrics: Mapping[str, Any] | None
-    metrics_before: Mapping[str, Any] | None
-    seconds: float
-    fetched_objects: int = 0
-    fetched_bytes: int = 0
-
-
-@flow(name="training", persist_result=False)
-def training(wait_s: float = 3600) -> TrainingSummary:
+@flow(name="training", persist_result=False, on_failure=[notify_of_end])
+def training(
+    recipe: Recipe = None, overrides: Overrides | None = None, wait_s: float = 3600
+) -> TrainingSummary:
     """Train, evaluate and export as params.yaml says; what is up to date stays.
 
+    With recipe or overrides it works in a clone of what is committed, under runs/, as
+    `headstart run --recipe` and `--set` do; params.yaml stays as it is.
+
     Args:
+        recipe: named overrides, as `headstart recipes` lists them.
+        overrides: of single params; they count over the recipe. What is left out stays as it is.
         wait_s: how long to wait for another run in the same project; 0 fails at once.
 
     Raises:
-        ParametersError: params.yaml is not valid, or DVC's committed settings hold credentials;
-            nothing was started.
+        ParametersError: params.yaml or an override is not valid, or DVC's committed settings hold
+            credentials; nothing was started.
         BusyError: another run went on for longer than `wait_s`, or has set this clone up anew.
         StageFailedError: a stage failed; its previous outputs are back in place.
     """
-    # `headstart serve` and `headstart sweep` start runs, and those are to end with them.
-    if keeper := os.environ.get(KEEPER_VARIABLE):
-        bind_to(int(keeper))
+    end_with_keeper()
     prepare_environment()
     show_own_lines()
     started = time.monotonic()
     logger = get_run_logger()
     try:
-        check_no_credentials(enter_project())
+        root = enter_project()
+        check_no_credentials(root)
+        words = setting_words(overrides) if overrides else []
+        if recipe is not None or words:
+            return train_overridden(root, recipe, words, wait_s, logger.info)
         params = load_params()
         order = stages_in_order(declared_stages())
         with hold_run(f"flow run {flow_run.name or 'training'}", wait_s, logger.info):

@@ -19,6 +19,7 @@ from typing import Any
 from flows.cloned_run import become_planned
 from flows.clones import Plan
 from flows.metric import Figure, read_figure
+from flows.notifying import MUTED
 from flows.project import KEEPER_VARIABLE, STATE_FOLDER
 from flows.repro import StageResult
 from flows.runs import PREPARED_VARIABLE, Note, fingerprint, read_ending, stands_on
@@ -143,7 +144,7 @@ def _start(plan: Plan, wait_s: float) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.trial"],
         cwd=plan.root,
-        env=inherited | {KEEPER_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+        env=inherited | MUTED | {KEEPER_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,12 @@ def bind_to_parent(expected_parent: int | None = None) -> bool:
     return behind_shell is None or bind_to(behind_shell)
 
 
-def bind_to(pid: int) -> bool:
+def bind_to(pid: int, grace_s: float = 0) -> bool:
     """Kill this process when the process `pid`, which need not be its parent, ends.
+
+    Args:
+        pid: of the process.
+        grace_s: how long this one has, after a SIGTERM, to end by itself.
 
     Returns:
         False where the system lacks the means.
@@ -58,7 +63,7 @@ def bind_to(pid: int) -> bool:
     except OSError:
         logger.info("this system cannot watch process %d; after kill -9, look for orphans", pid)
         return False
-    threading.Thread(target=_die_with, args=(handle,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_die_with, args=(handle, grace_s), name="lifeline", daemon=True).start()
     return True
 
 
@@ -85,10 +90,13 @@ def _parent_behind_shell(pid: int) -> int | None:
     return parent if runs_command_line and parent > 1 else None
 
 
-def _die_with(handle: int) -> None:
+def _die_with(handle: int, grace_s: float) -> None:
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     poll.poll()
+    if grace_s:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace_s)
     _die()
 
 

@@ -193,6 +193,20 @@ def toy_alone(toy: Toy, server: Server) -> Toy:
     return toy
 
 
+@pytest.fixture
+def toy_deployed(toy_alone: Toy) -> Toy:
+    """A toy alone with the project's deployments, and everything committed."""
+    root = toy_alone.root
+    for name in ("prefect.yaml", "prefect.toml"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "flows").symlink_to(ROOT / "flows")
+    (root / ".gitignore").write_text("/.headstart/\n/outs/\n/log\n/runs/\n/hold-*\n__pycache__/\n")
+    author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for words in (["add", "--all"], ["commit", "-qm", "Start"]):
+        subprocess.run(["git", *author, *words], cwd=root, check=True, timeout=TIMEOUT_S)
+    return toy_alone
+
+
 def project_environment(folder: Path) -> dict[str, str]:
     kept = {
         name: value

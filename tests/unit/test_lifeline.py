@@ -76,3 +76,23 @@ def test_without_the_means_it_says_so_and_goes_on(
     monkeypatch.setattr(sys, "platform", "darwin")
     assert lifeline.bind_to_parent() is False
     assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_with_grace_a_process_is_asked_to_end_before_it_is_killed(heeds: bool) -> None:
+    kept = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    program = (
+        "import signal, sys, time\n"
+        "from tasks.lifeline import bind_to\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(7) if {heeds} else None)\n"
+        f"print(bind_to({kept.pid}, grace_s=0.3), flush=True)\n"
+        "while True:\n"
+        "    time.sleep(0.05)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "True"
+    kept.kill()
+    kept.wait()
+    process.communicate(timeout=10)
+    assert process.returncode == (7 if heeds else -9)

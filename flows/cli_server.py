@@ -1,0 +1,39 @@
+"""The command `headstart server`."""
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from flows.project import enter_project, prepare_environment
+from tasks.params_file import load_params
+
+
+def server(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the server; 0 takes a free one.")
+    ] = 4200,
+) -> None:
+    """Start Prefect's server, deploy what prefect.yaml names, and work on it until Ctrl-C.
+
+    Where PREFECT_API_URL names a server, that one is used.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script started this
+    enter_project()
+    load_params()
+    prepare_environment()
+    from flows.server import API_VARIABLE, check_api, ensure_api
+
+    _say("starting Prefect's server, its deployments and a worker")
+    if given := os.environ.get(API_VARIABLE):
+        check_api(given)
+    page = ensure_api(schedules=True, port=port)
+    from flows.pool import work_on_pool
+
+    work_on_pool(page, _say)
+
+
+def _say(line: str) -> None:
+    print(f"headstart: {line}", file=sys.stderr, flush=True)
