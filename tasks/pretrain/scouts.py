@@ -15,6 +15,7 @@ from tasks.learners.cosine import Cosine
 from tasks.learners.selection import Selector, validation_selector
 from tasks.pretrain.folds import deal_folds, held_out
 from tasks.pretrain.training import Trainer, batches, batches_per_epoch
+from tasks.ranks.group import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def make_scouts(
     batch_size: int,
     epochs: int,
     seed: int,
+    ranks: Ranks = ALONE,
 ) -> list[Scout]:
     """A scout for each fold.
 
@@ -99,6 +101,7 @@ def make_scouts(
         batch_size: of the training.
         epochs: likewise.
         seed: `seed` of `params.yaml`.
+        ranks: that train and score every scout together.
 
     Raises:
         ParametersError: there are too few base classes for so many folds.
@@ -113,7 +116,7 @@ def make_scouts(
         Scout(
             trainer_of(number),
             np.flatnonzero(~np.isin(base.labels, fold)),
-            validation_selector(part, augmentation, **asked, seed=seed),
+            validation_selector(part, augmentation, **asked, seed=seed, ranks=ranks),
             batch_size,
             epochs,
         )
