@@ -35,6 +35,11 @@ logger = logging.getLogger(__name__)
 FOLDER = STATE / "ranks"
 RESTARTS = 3
 SHUTDOWN_S = 5
+_CHATTY = (
+    "torch.distributed.elastic.agent.server.api",
+    "torch.distributed.elastic.multiprocessing.api",
+    "torch.multiprocessing.spawn",
+)
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 
 
@@ -43,9 +48,19 @@ class _Launch:
     stage: str
     launcher: int  # its pid
     threads: int
-    verdict: Path
+    folder: Path
     work: Callable[..., None]
     arguments: tuple[Any, ...]
+
+    @property
+    def verdict(self) -> Path:
+        """A fault that trying again does not mend."""
+        return self.folder / "verdict.json"
+
+    @property
+    def echo(self) -> Path:
+        """A fault that may only tell of a process that is gone."""
+        return self.folder / "echo.json"
 
 
 def launch(stage: str, processes: int, work: Callable[..., None], *arguments: Any) -> None:
@@ -73,7 +88,7 @@ def launch(stage: str, processes: int, work: Callable[..., None], *arguments: An
     shutil.rmtree(folder, ignore_errors=True)  # what a killed one left
     folder.mkdir(parents=True)
     threads = max(1, torch.get_num_threads() // processes)
-    asked = _Launch(stage, os.getpid(), threads, folder / "verdict.json", work, arguments)
+    asked = _Launch(stage, os.getpid(), threads, folder, work, arguments)
     heeded = [one for one in _SIGNALS if signal.getsignal(signal.Signals[one]) != signal.SIG_IGN]
     config = LaunchConfig(
         min_nodes=1,
@@ -97,7 +112,7 @@ def launch(stage: str, processes: int, work: Callable[..., None], *arguments: An
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         if failure.exitcode >= 0:
-            raise
+            raise (_fault(asked.verdict) or _fault(asked.echo) or error) from None
         name = signal.Signals(-failure.exitcode).name
         raise LostProcessError(
             f"one of {processes} processes was killed ({name}) {RESTARTS + 1} times; is memory "
@@ -127,10 +142,9 @@ def _rank(asked: _Launch) -> None:
         try:
             asked.work(*asked.arguments, track, ranks)
         except Exception as error:
-            if _is_echo(error):
-                raise
-            _tell(asked.verdict, error)
-            raise
+            _tell(asked.echo if _is_echo(error) else asked.verdict, error)
+            # At once: on the way out of Python, this process would wait for the others.
+            os._exit(1)
     torch.distributed.destroy_process_group()
 
 
@@ -157,7 +171,7 @@ def _tell(verdict: Path, error: Exception) -> None:
         told["kind"] = type(error).__name__
     elif isinstance(error, OSError):
         told |= {"kind": "OSError", "number": error.errno, "path": error.filename}
-    elif isinstance(error, (MemoryError, RuntimeError)):
+    elif isinstance(error, MemoryError) or "allocate memory" in str(error):
         told["kind"] = "MemoryError"
     else:
         told["text"] = traceback.format_exc()
@@ -209,15 +223,15 @@ def _as_before(names: list[str]) -> Iterator[None]:
 @contextmanager
 def _without_launchers_log() -> Iterator[None]:
     """Keep to ourselves what torch's launcher says of every process that ends."""
-    chatty, silent = logging.getLogger("torch.distributed.elastic"), logging.NullHandler()
-    propagated = chatty.propagate
-    chatty.addHandler(silent)
-    chatty.propagate = False
+    chatty = [logging.getLogger(name) for name in _CHATTY]
+    before = [one.disabled for one in chatty]
+    for one in chatty:
+        one.disabled = True
     try:
         yield
     finally:
-        chatty.removeHandler(silent)
-        chatty.propagate = propagated
+        for one, disabled in zip(chatty, before, strict=True):
+            one.disabled = disabled
 
 
 def _end_by(ended: signal.Signals) -> NoReturn:

@@ -104,7 +104,6 @@ def validation_selector(
     episodes: int,
     seed: int,
     within_group: bool = False,
-    ranks: Ranks = ALONE,
 ) -> Selector:
     """A selector over seeded episodes of the validation classes, their images varied once.
 
@@ -122,7 +121,6 @@ def validation_selector(
         episodes: how many.
         seed: `seed` of `params.yaml`.
         within_group: whether all classes of an episode come from one group.
-        ranks: that score together.
 
     Raises:
         DataError: the validation classes are too few or too small for such episodes.
@@ -140,7 +138,7 @@ def validation_selector(
     used, places = np.unique(np.concatenate([drawn.support, drawn.query], 2), return_inverse=True)
     images = _varied(part.images, used, augmentation, seed)
     episodes_of_used = Episodes(drawn.classes, places[..., :shot].copy(), places[..., shot:].copy())
-    return Selector(Part(images, part.labels[used], part.classes), episodes_of_used, ranks=ranks)
+    return Selector(Part(images, part.labels[used], part.classes), episodes_of_used)
 
 
 def _varied(

@@ -112,8 +112,8 @@ def _meta_train(
         Augmentation(**section.augmentation.model_dump()),
         **section.selection.model_dump(),
         seed=params.seed,
-        ranks=ranks,
     )
+    selector.ranks = ranks
     selector.frozen = section.freezes_backbone
     history = train(loop, selector, data.base, section, checkpoints, track, params.seed)
     encoder, learner = loop.averaged

@@ -15,7 +15,6 @@ from tasks.learners.cosine import Cosine
 from tasks.learners.selection import Selector, validation_selector
 from tasks.pretrain.folds import deal_folds, held_out
 from tasks.pretrain.training import Trainer, batches, batches_per_epoch
-from tasks.ranks.group import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +85,6 @@ def make_scouts(
     batch_size: int,
     epochs: int,
     seed: int,
-    ranks: Ranks = ALONE,
 ) -> list[Scout]:
     """A scout for each fold.
 
@@ -101,27 +99,24 @@ def make_scouts(
         batch_size: of the training.
         epochs: likewise.
         seed: `seed` of `params.yaml`.
-        ranks: that train and score every scout together.
 
     Raises:
         ParametersError: there are too few base classes for so many folds.
     """
-    images = selection["shot"] + selection["queries"]
-    dealt = deal_folds(base.labels, len(base.classes), folds, images, seed)
+    needed = selection["shot"] + selection["queries"]
+    dealt = deal_folds(base.labels, len(base.classes), folds, needed, seed)
     parts = [held_out(base, fold, seed) for fold in dealt]
-    fewest = min(sum(one.images >= images for one in part.classes) for part in parts)
+    fewest = min(sum(one.images >= needed for one in part.classes) for part in parts)
     asked = {**selection, "way": min(selection["way"], fewest)}
     logger.info("folds of the base classes: %s; scored %d-way", _sizes(parts), asked["way"])
-    return [
-        Scout(
-            trainer_of(number),
-            np.flatnonzero(~np.isin(base.labels, fold)),
-            validation_selector(part, augmentation, **asked, seed=seed, ranks=ranks),
-            batch_size,
-            epochs,
-        )
-        for number, (fold, part) in enumerate(zip(dealt, parts, strict=True))
-    ]
+    scouts = []
+    for number, (fold, part) in enumerate(zip(dealt, parts, strict=True)):
+        trainer = trainer_of(number)
+        selector = validation_selector(part, augmentation, **asked, seed=seed)
+        selector.ranks = trainer.ranks
+        images = np.flatnonzero(~np.isin(base.labels, fold))
+        scouts.append(Scout(trainer, images, selector, batch_size, epochs))
+    return scouts
 
 
 def _sizes(parts: Sequence[Part]) -> str:

@@ -80,8 +80,8 @@ def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks = ALON
         Augmentation(**section.augmentation.model_dump()),
         **section.selection.model_dump(),
         seed=params.seed,
-        ranks=ranks,
     )
+    selector.ranks = ranks
     checkpoints = Checkpoints("pretrain", key, ranks)
     trained = train_generations(start, selector, checkpoints, section, track)
     logger.info("kept epoch %d of %d", trained.epoch, len(trained.history))
@@ -151,7 +151,6 @@ def _search(
         batch_size=section.batch_size,
         epochs=section.epochs,
         seed=seed,
-        ranks=ranks,
     )
     return find_rates(
         scouts, points=asked.points, factor=asked.factor, checkpoints=search, track=track

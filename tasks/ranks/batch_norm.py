@@ -1,9 +1,9 @@
 """BatchNorm over a batch that lies on several ranks: the statistics are those of all its images.
 
-torch's own `SyncBatchNorm` does this on CUDA alone. Symbols: `x` an activation, `y` what comes out,
-`m` and `v` mean and biased variance over all rows of all ranks, `n` their number, `s = 1 / sqrt(v +
-eps)`, `h = (x - m) * s`, `w` and `b` the layer's own. Forward `y = w * h + b`; backward, with `g` the
-gradient of `y` and sums over all rows of all ranks,
+torch's own `SyncBatchNorm` does this on CUDA alone. Symbols: `x` an activation, `y` what comes of
+it, `m` and `v` mean and biased variance over all rows of all ranks, `n` their number,
+`s = 1 / sqrt(v + eps)`, `h = (x - m) * s`, `w` and `b` the layer's own. Forward `y = w * h + b`;
+backward, with `g` the gradient of `y` and sums over all rows of all ranks,
 
     dx = w * s * (g - sum(g) / n - h * sum(g * h) / n),  dw = sum(g * h),  db = sum(g)
 
@@ -16,6 +16,7 @@ Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979,
 `v` from the ranks' own, which unlike a mean of squares loses no digits to a large `m`.
 """
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -68,10 +69,8 @@ class SharedBatchNorm(_BatchNorm):
         self._remember(count, mean, variance)
         weight = torch.ones_like(mean) if self.weight is None else self.weight
         bias = torch.zeros_like(mean) if self.bias is None else self.bias
-        normalised = _Normalise.apply(
-            input, weight, bias, mean, variance, count, self.eps, self._ranks
-        )
-        return cast(Tensor, normalised)
+        over = _Over(mean, variance, count, self.eps, self._ranks)
+        return cast(Tensor, _Normalise.apply(input, weight, bias, over))
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
         """Nothing: the layer that this one stands in for would take it."""
@@ -99,33 +98,35 @@ def _statistics(images: Tensor, ranks: Ranks) -> tuple[float, Tensor, Tensor]:
     return float(count), mean, variance
 
 
+@dataclass(frozen=True)
+class _Over:
+    """What a batch is normalised by: symbols `m`, `v`, `n`, and eps."""
+
+    mean: Tensor
+    variance: Tensor
+    count: float
+    eps: float
+    ranks: Ranks
+
+
 class _Normalise(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0913 -- what the formula has
-        ctx: Any,
-        images: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        mean: Tensor,
-        variance: Tensor,
-        count: float,
-        eps: float,
-        ranks: Ranks,
-    ) -> Tensor:
-        ctx.save_for_backward(images, weight, mean, variance)
-        ctx.count, ctx.eps, ctx.ranks = count, eps, ranks
-        return F.batch_norm(images, mean, variance, weight, bias, eps=eps)
+    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, over: _Over) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        ctx.over = over
+        return F.batch_norm(images, over.mean, over.variance, weight, bias, eps=over.eps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        images, weight, mean, variance = ctx.saved_tensors
+        (images, weight), over = ctx.saved_tensors, ctx.over
+        given = (over.mean, over.variance)
         # As if the statistics were constants: w * s * g, and the sums over a rank's own rows.
         direct, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            upstream, images, weight, mean, variance, None, None, False, ctx.eps, [True] * 3
+            upstream, images, weight, *given, None, None, False, over.eps, [True] * 3
         )
         # And what the statistics owe to every row: an affine map of h.
-        sums = ctx.ranks.sum(torch.stack([of_weight, of_bias])) / ctx.count
-        slope, shift = weight * (variance + ctx.eps).rsqrt() * sums
-        direct -= F.batch_norm(images, mean, variance, slope, shift, eps=ctx.eps)
-        return direct, of_weight, of_bias, None, None, None, None, None
+        sums = over.ranks.sum(torch.stack([of_weight, of_bias])) / over.count
+        slope, shift = weight * (over.variance + over.eps).rsqrt() * sums
+        direct -= F.batch_norm(images, *given, slope, shift, eps=over.eps)
+        return direct, of_weight, of_bias, None
