@@ -106,6 +106,8 @@ def launch(stage: str, processes: int, work: Callable[..., None], *arguments: An
     logger.info("%d processes of %d thread(s) each", processes, threads)
     try:
         with _as_before(heeded), _without_launchers_log():
+            # Of what is meant for whoever writes a launcher, errors only.
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
             elastic_launch(config, _rank)(asked)
     except SignalException as ended:
         _end_by(ended.sigval)

@@ -1,5 +1,6 @@
 """A network of which each rank has a copy, and whose gradients are added up as they appear."""
 
+import warnings
 from typing import cast
 
 from torch import Tensor, nn
@@ -29,14 +30,20 @@ class Replica:
         learning = [one.requires_grad for one in self._network.parameters()]
         if self._parallel is None or learning != self._learning:
             self._learning = learning
-            self._parallel = DistributedDataParallel(
-                self._network,
-                broadcast_buffers=False,  # they are the same: so are the statistics of each batch
-                # Without it torch lays out gradients anew after the first step, and a training
-                # that goes on from a checkpoint would add them in another order.
-                find_unused_parameters=True,
-            )
+            with warnings.catch_warnings():
+                # The option that is to follow `broadcast_buffers` is not in older versions.
+                warnings.simplefilter("ignore", FutureWarning)
+                self._parallel = self._wrapped()
         return cast(Tensor, self._parallel(images))
+
+    def _wrapped(self) -> DistributedDataParallel:
+        return DistributedDataParallel(
+            self._network,
+            broadcast_buffers=False,  # they are the same: so are the statistics of each batch
+            # Without it torch lays out gradients anew after the first step, and a training that
+            # goes on from a checkpoint would add them in another order.
+            find_unused_parameters=True,
+        )
 
 
 class _Whole(nn.Module):
