@@ -5,6 +5,7 @@ All is in float64, where only a wrong formula makes a difference.
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from torch import Tensor, nn
 
 from tasks.backbones.build import EncoderSpec, build
 from tasks.backbones.encoder import Encoder
-from tasks.episodes.sampler import Pool
+from tasks.episodes.sampler import Episodes, Pool
 from tasks.errors import DataError
 from tasks.heads.classifier import build_classifier
 from tasks.metatrain.build import learner_spec, outer_loop
+from tasks.metatrain.meta_gradients import EpisodeImages
 from tasks.params.metatrain import Metatrain
 from tasks.params.pretrain import Pretrain
 from tasks.pretrain.distillation import Teacher
@@ -47,10 +49,10 @@ METATRAINED: dict[str, dict[str, Any]] = {
 def pretrained(changes: dict[str, Any], section: Pretrain, ranks: Ranks) -> dict[str, Tensor]:
     """Weights and losses after two epochs of three steps."""
     asked = Pretrain(**section.model_dump() | {"batch_size": BATCH, "epochs": 2} | changes)
-    encoder, classifier = _network(), build_classifier(asked.classifier, 4, 6).double()
+    encoder, classifier = _network(), _classifier(asked.classifier)
     trainer = build_trainer(asked, encoder, classifier, BASE, 1, untracked, ranks=ranks)
     if asked.distillation.generations:
-        trainer.teacher = Teacher(_network(), build_classifier("cosine", 4, 6).double(), 0.5, 4.0)
+        trainer.teacher = Teacher(_network(), _classifier("cosine"), 0.5, 4.0)
     steps = enumerate(batches(len(BASE.images), BATCH, 2, seed=1))
     losses = [trainer.step(batch, number) for number, batch in steps]
     return _told(nn.ModuleList([encoder, classifier]), losses)
@@ -64,6 +66,9 @@ def metatrained(changes: dict[str, Any], section: Metatrain, ranks: Ranks) -> di
     with torch.random.fork_rng():
         torch.manual_seed(0)
         loop = outer_loop(asked, encoder, spec, BASE, 1, ranks)
+    images = loop.gradient.images  # type: ignore[attr-defined]
+    exact = _Exact(images.part, images.augmentation, images.seed, ranks)
+    loop.gradient = replace(loop.gradient, images=exact)  # type: ignore[type-var]
     loop.learner.double()
     loop.averaged[1].double()
     losses = [
@@ -131,10 +136,22 @@ def _count(folder: Path, ranks: Ranks) -> None:
     (folder / f"started-{ranks.number}-{os.getpid()}").touch()
 
 
+class _Exact(EpisodeImages):
+    def __call__(self, episodes: Episodes, number: int) -> tuple[Tensor, Tensor]:
+        support, query = super().__call__(episodes, number)
+        return support.double(), query.double()
+
+
 def _network() -> Encoder:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return build(EncoderSpec("conv4", 1, [2, 2, 3, 4])).double()
+
+
+def _classifier(name: str) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build_classifier(name, 4, 6).double()
 
 
 def _told(module: nn.Module, losses: list[float]) -> dict[str, Tensor]:

@@ -85,9 +85,7 @@ def accuracies(stage: str) -> list[str]:
 
 
 @pytest.mark.parametrize("stage", list(LONGER))
-def test_a_killed_rank_starts_again_from_the_checkpoint(
-    tiny_project: Project, stage: str
-) -> None:
+def test_a_killed_rank_starts_again_from_the_checkpoint(tiny_project: Project, stage: str) -> None:
     project(tiny_project, LONGER[stage])
     if stage == "metatrain":
         finish(start("pretrain"))
