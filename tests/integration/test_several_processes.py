@@ -1,4 +1,4 @@
-"""Stages that train on several processes: the same model, and no end that leaves anything behind."""
+"""Stages that train on several processes: the same model, and nothing left behind."""
 
 import csv
 import json
