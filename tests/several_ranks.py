@@ -1,6 +1,6 @@
 """The same training by one process and by several: what the tests of ranks compare.
 
-All is in float64, where only a wrong formula makes a difference.
+All is in float64, where only a wrong formula makes a difference, but for the loss of pretraining.
 """
 
 import os
@@ -26,6 +26,7 @@ from tasks.pretrain.distillation import Teacher
 from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import batches
 from tasks.progress import Track, untracked
+from tasks.ranks.batch_norm import share_statistics
 from tasks.ranks.group import ALONE, Ranks
 from tests.conftest import bars
 
@@ -108,7 +109,25 @@ def meet(folder: Path, track: Track, ranks: Ranks) -> None:
         "told": torch.tensor(ranks.tells(ranks.first)),
         "threads": torch.tensor(torch.get_num_threads()),
     }
-    save_file(found, folder / f"{ranks.number}.safetensors")
+    save_file(found | normalised(ranks), folder / f"{ranks.number}.safetensors")
+
+
+def normalised(ranks: Ranks = ALONE) -> dict[str, Tensor]:
+    """One BatchNorm in float64, forward and backward, over a batch whose mean is far from 0."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        images = torch.rand(7, 3, 4, 4, dtype=torch.float64) + 1000
+        asked = torch.rand(7, 3, 4, 4, dtype=torch.float64)
+    network = nn.Sequential(nn.BatchNorm2d(3)).double()
+    if not ranks.alone:
+        share_statistics(network, ranks)
+    rows = ranks.rows(7)
+    own = images[rows].requires_grad_()
+    out = network(own)
+    (out * asked[rows]).sum().backward()
+    slopes = {name: ranks.sum(one.grad) for name, one in network.named_parameters()}
+    joined = {"out": ranks.joined(out.detach(), 7), "slope": ranks.joined(own.grad, 7)}
+    return joined | slopes | {name: one.clone() for name, one in network.named_buffers()}
 
 
 def fail_on_one(folder: Path, track: Track, ranks: Ranks) -> None:

@@ -21,14 +21,14 @@ from tasks.params import Params
 from tests.conftest import ROOT
 from tests.integration.test_resume import (
     LONGER,
-    TIMEOUT_S,
-    finish,
     outputs,
     start,
     written,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+TIMEOUT_S = 280  # three or more processes start Python and torch on two cores
 
 Project = Callable[..., Params]
 
@@ -39,6 +39,12 @@ def project(tiny_project: Project, changes: dict[str, Any], processes: int = 2) 
         sections[name] |= section
     tiny_project(**sections)
     shutil.copytree(ROOT / "tasks", "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, output
+    return output
 
 
 def alone() -> None:

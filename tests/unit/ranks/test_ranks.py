@@ -32,12 +32,15 @@ def test_two_ranks_take_the_steps_of_one_process(project: Path) -> None:
     first, second = (load_file(project / f"{number}.safetensors") for number in (0, 1))
     assert set(first) == set(alone)
     for name, value in alone.items():
-        torch.testing.assert_close(first[name], value, rtol=1e-7, atol=1e-9, msg=name)
+        # Pretraining takes its loss in float32.
+        close = 1e-5 if name.partition(":")[0] in several_ranks.PRETRAINED else 1e-9
+        torch.testing.assert_close(first[name], value, rtol=close, atol=close, msg=name)
         assert torch.equal(first[name], second[name]), name
 
 
 def test_ranks_meet_and_share_out_the_threads(project: Path) -> None:
     handlers = signal.getsignal(signal.SIGTERM)
+    alone = several_ranks.normalised()
     launch("meeting", 2, several_ranks.meet, project)
     for number in (0, 1):
         found = load_file(project / f"{number}.safetensors")
@@ -45,6 +48,8 @@ def test_ranks_meet_and_share_out_the_threads(project: Path) -> None:
         assert found["joined"].tolist() == [0, 1, 2, 3, 4]
         assert found["told"].item() is True
         assert found["threads"].item() == 1
+        for name, value in alone.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-9, msg=name)
     assert signal.getsignal(signal.SIGTERM) == handlers
     assert not any(FOLDER.iterdir())
 
