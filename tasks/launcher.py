@@ -135,10 +135,14 @@ def _rank(asked: _Launch) -> None:
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.set_num_threads(asked.threads)
-    torch.distributed.init_process_group("gloo")
-    ranks = Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    # A file of each start: in the launcher's own store, ranks found addresses of those now dead.
+    meeting = asked.folder.resolve() / f"meeting-{attempt}"
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=ranks.number, world_size=ranks.size
+    )
     with _terminal(asked.stage, ranks) as track:
-        attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
         if attempt and ranks.first:
             logger.warning("a process was lost; start %d of %d", attempt + 1, RESTARTS + 1)
         try:
