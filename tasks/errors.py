@@ -27,6 +27,10 @@ class MovedInputsError(HeadstartError):
     """Params or dependencies changed while a stage was running."""
 
 
+class LostProcessError(HeadstartError):
+    """Of the processes that train together, one was killed again and again."""
+
+
 class BusyError(HeadstartError):
     """Another run holds the project; the same command succeeds later."""
 

@@ -56,6 +56,8 @@ class BarTrack:
         """Yield `items`; the bar of an outermost step stays when the step is done."""
         bar = self._progress.add_task(f"{self._stage}: {label}", total=_total(items, total))
         self._depth += 1
+        # Not before: a process that only starts others leaves the terminal to them.
+        self._progress.start()
         try:
             for item in items:
                 yield item
@@ -114,8 +116,12 @@ def stage_terminal(stage: str) -> Iterator[Track]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with _attached(root, handler), Progress(*columns, console=console) as progress:
-        yield BarTrack(progress, stage)
+    progress = Progress(*columns, console=console)
+    with _attached(root, handler):
+        try:
+            yield BarTrack(progress, stage)
+        finally:
+            progress.stop()
 
 
 @contextmanager

@@ -44,6 +44,7 @@ import numpy as np
 import torch
 
 from tasks.artifacts.layout import STATE
+from tasks.ranks.group import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +80,11 @@ class Checkpoints:
         stage: its name in dvc.yaml.
         key: stands for all that the stage reads, see `tasks.inputs.fingerprint`; None keeps no
             checkpoints at all, for callers that want none.
+        ranks: of the training; the first writes for all, and every one reads what it wrote.
     """
 
-    def __init__(self, stage: str, key: str | None) -> None:
+    def __init__(self, stage: str, key: str | None, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         self._folder = FOLDER / stage
         self._path = None if key is None else self._folder / f"{_bound(key)}.pt"
         self._saved_at = time.monotonic()
@@ -92,21 +95,29 @@ class Checkpoints:
 
         Tensors lie in memory, not on the device they came from; `load_state_dict` moves them.
         """
-        if self._path is None or not self._folder.is_dir():
+        if self._path is None:
+            return None
+        state = self._load(self._path) if self._ranks.first else None
+        if not self._ranks.tells(state is not None):
+            return None
+        return state if self._ranks.first else _read(self._path)
+
+    def _load(self, own: Path) -> dict[str, Any] | None:
+        if not self._folder.is_dir():
             return None
         for path in self._folder.iterdir():
-            if path != self._path:
+            if path != own:
                 if path.suffix == ".pt":  # and not the remains of a process killed while it saved
                     logger.info("checkpoint of other params, code or data: removed")
                 path.unlink()
-        if not self._path.exists():
+        if not own.exists():
             return None
         try:
-            return _read(self._path)
+            return _read(own)
         except _DAMAGE as error:
             first = " ".join(str(error).split())[:100]
-            logger.warning("checkpoint %s is damaged (%s): starting anew", self._path, first)
-            self._path.unlink(missing_ok=True)
+            logger.warning("checkpoint %s is damaged (%s): starting anew", own, first)
+            own.unlink(missing_ok=True)
             return None
 
     def due(self, *, milestone: bool) -> bool:
@@ -119,7 +130,7 @@ class Checkpoints:
             milestone: whether the stage has come to the end of an epoch or the like; elsewhere a
                 checkpoint is due only when the last one is older than `EVERY_S`.
         """
-        if self._path is None:
+        if self._path is None or not self._ranks.first:
             return False
         wait_s = max(0.0 if milestone else EVERY_S, self._cost_s * (1 / SHARE - 1))
         return time.monotonic() - self._saved_at >= wait_s
@@ -130,7 +141,7 @@ class Checkpoints:
         Args:
             state: `state_dict`s, tensors, numbers, text, None, and lists and dicts of these.
         """
-        if self._path is None:
+        if self._path is None or not self._ranks.first:
             return
         started = time.monotonic()
         partial = self._path.with_suffix(".partial")
@@ -150,7 +161,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove the stage's checkpoint: its work is done."""
-        if self._path is not None:
+        if self._path is not None and self._ranks.first:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 

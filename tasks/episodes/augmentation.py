@@ -57,39 +57,43 @@ class Augmentation:
         self,
         images: Float[Tensor, "batch channels side side"],
         generator: torch.Generator,
+        rows: slice | None = None,
+        of: int = 0,
     ) -> Float[Tensor, "batch channels side side"]:
         """Vary each image of a batch in its own way.
 
         Args:
             images: `(batch, channels, side, side)`, 0 (black) to 1 (white).
             generator: source of the random numbers; the same state gives the same images.
+            rows: where these images stand in a larger batch; each is varied as if all of that
+                were given. None is a batch of these alone.
+            of: how many images that larger batch has.
 
         Returns:
             Images of the same shape and range.
         """
+        draws = _Draws(generator, of or len(images), slice(None) if rows is None else rows)
         ink = 1 - images
-        grid = F.affine_grid(
-            self._affine(len(ink), generator), list(ink.shape), align_corners=False
-        )
-        grid = grid + self._elastic(ink, generator)
+        grid = F.affine_grid(self._affine(draws), list(ink.shape), align_corners=False)
+        grid = grid + self._elastic(ink, draws)
         if self.flip_probability:
-            mirrored = _uniform(generator, len(ink), 0.0, 1.0) < self.flip_probability
+            mirrored = draws.uniform(0.0, 1.0) < self.flip_probability
             across = torch.where(mirrored, -1.0, 1.0)[:, None, None]
             grid = torch.stack([grid[..., 0] * across, grid[..., 1]], dim=-1)
         # No ink is white.
         beyond = "zeros" if self.border == "white" else "reflection"
         ink = F.grid_sample(ink, grid, mode="bilinear", padding_mode=beyond, align_corners=False)
-        ink = self._blurred(self._thickness(ink, generator), generator)
-        flipped = _uniform(generator, len(ink), 0.0, 1.0) < self.polarity_probability
-        return self._light(torch.where(flipped[:, None, None, None], ink, 1 - ink), generator)
+        ink = self._blurred(self._thickness(ink, draws), draws)
+        flipped = draws.uniform(0.0, 1.0) < self.polarity_probability
+        return self._light(torch.where(flipped[:, None, None, None], ink, 1 - ink), draws)
 
-    def _affine(self, batch: int, generator: torch.Generator) -> Tensor:
+    def _affine(self, draws: "_Draws") -> Tensor:
         """Maps from output to input positions, `(batch, 2, 3)`, as `affine_grid` wants them."""
-        turn = _uniform(generator, batch, -self.rotation_deg, self.rotation_deg) * (pi / 180)
-        shear = _uniform(generator, batch, -self.shear, self.shear)
-        size = 1 + _uniform(generator, batch, -self.scale, self.scale)
-        stretch = 1 + _uniform(generator, batch, -self.scale / 2, self.scale / 2)
-        shift = torch.stack([_uniform(generator, batch, -self.shift, self.shift) for _ in "xy"], 1)
+        turn = draws.uniform(-self.rotation_deg, self.rotation_deg) * (pi / 180)
+        shear = draws.uniform(-self.shear, self.shear)
+        size = 1 + draws.uniform(-self.scale, self.scale)
+        stretch = 1 + draws.uniform(-self.scale / 2, self.scale / 2)
+        shift = torch.stack([draws.uniform(-self.shift, self.shift) for _ in "xy"], 1)
         cos, sin = turn.cos(), turn.sin()
         across, down = size * stretch, size / stretch
         first = torch.stack([cos / across, (shear * cos - sin) / down], 1)
@@ -97,39 +101,38 @@ class Augmentation:
         # affine_grid spans the side from -1 to 1, hence the factor of two.
         return torch.cat([torch.stack([first, second], 1), 2 * shift[:, :, None]], 2)
 
-    def _elastic(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _elastic(self, images: Tensor, draws: "_Draws") -> Tensor:
         """A smooth field of displacements `(batch, side, side, 2)` in units of half the side."""
         side = images.shape[-1]
-        knots = torch.randn(len(images), 2, _FIELD_SIDE, _FIELD_SIDE, generator=generator)
+        knots = draws.normal(2, _FIELD_SIDE, _FIELD_SIDE)
         field = F.interpolate(knots, size=(side, side), mode="bicubic", align_corners=True)
         return field.permute(0, 2, 3, 1) * (2 * self.elastic_px / side)
 
-    def _thickness(self, ink: Tensor, generator: torch.Generator) -> Tensor:
+    def _thickness(self, ink: Tensor, draws: "_Draws") -> Tensor:
         """Blend with the strokes one pixel thicker or thinner, by a random share."""
-        batch = len(ink)
-        chosen = _uniform(generator, batch, 0.0, 1.0) < self.thickness_probability
-        share = (_uniform(generator, batch, 0.0, 1.0) * chosen)[:, None, None, None]
+        chosen = draws.uniform(0.0, 1.0) < self.thickness_probability
+        share = (draws.uniform(0.0, 1.0) * chosen)[:, None, None, None]
         thicker, thinner = _neighbours(ink, torch.maximum), _neighbours(ink, torch.minimum)
-        grows = (_uniform(generator, batch, 0.0, 1.0) < 0.5)[:, None, None, None]
+        grows = (draws.uniform(0.0, 1.0) < 0.5)[:, None, None, None]
         return torch.lerp(ink, torch.where(grows, thicker, thinner), share)
 
-    def _blurred(self, ink: Tensor, generator: torch.Generator) -> Tensor:
+    def _blurred(self, ink: Tensor, draws: "_Draws") -> Tensor:
         """Shrink to a random side, the same for the whole batch, and enlarge again."""
-        chosen = _uniform(generator, len(ink), 0.0, 1.0) < self.blur_probability
+        chosen = draws.uniform(0.0, 1.0) < self.blur_probability
         side = ink.shape[-1]
         low, high = round(side * _COARSEST), round(side * _FINEST)
-        coarse_side = int(torch.randint(low, high + 1, (), generator=generator))
+        coarse_side = int(torch.randint(low, high + 1, (), generator=draws.generator))
         coarse = F.interpolate(ink[chosen], size=(coarse_side, coarse_side), mode="area")
         blurred = ink.clone()
         blurred[chosen] = F.interpolate(coarse, size=(side, side), mode="bilinear")
         return blurred
 
-    def _light(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _light(self, images: Tensor, draws: "_Draws") -> Tensor:
         """Another light, contrast and saturation for each image; values stay within 0..1."""
         if not (self.brightness or self.contrast or self.saturation):
             return images
         light, contrast, saturation = (
-            (1 + _uniform(generator, len(images), -most, most))[:, None, None, None]
+            (1 + draws.uniform(-most, most))[:, None, None, None]
             for most in (self.brightness, self.contrast, self.saturation)
         )
         images = torch.lerp(images.mean(dim=(1, 2, 3), keepdim=True), images * light, contrast)
@@ -147,5 +150,16 @@ def _neighbours(images: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> T
     return images
 
 
-def _uniform(generator: torch.Generator, count: int, low: float, high: float) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator)
+@dataclass(frozen=True)
+class _Draws:
+    """Random numbers for each image of a whole batch, of which some rows are wanted."""
+
+    generator: torch.Generator
+    of: int
+    rows: slice
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(self.of, generator=self.generator)[self.rows]
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(self.of, *shape, generator=self.generator)[self.rows]

@@ -16,6 +16,7 @@ from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Episodes, Pool
 from tasks.learners.scoring import accuracies, model_scores
 from tasks.randomness import torch_generator
+from tasks.ranks.group import ALONE, Ranks
 
 _CHUNK_FLOATS = 2_000_000  # of images varied at a time, 8 MB
 
@@ -32,11 +33,13 @@ class Selector:
         best_accuracy: mean accuracy of the best state, 0..1; -1 before the first.
         best_at: what `score` was told about the best state.
         frozen: whether the encoder is always the same, so that images are embedded only once.
+        ranks: that share out images and episodes; every one learns the score.
     """
 
     part: Part
     episodes: Episodes
     frozen: bool = False
+    ranks: Ranks = ALONE
     best_accuracy: float = -1.0
     best_at: int = -1
     _best_states: list[dict[str, Any]] = field(default_factory=list)
@@ -55,8 +58,11 @@ class Selector:
             Mean accuracy, 0..1.
         """
         embeddings = self._embeddings(encoder)
-        scores = model_scores(encoder, learner, self.part.images, embeddings, self.episodes)
-        accuracy = accuracies(scores, self.episodes).mean().item()
+        own = self.ranks.rows(len(self.episodes.classes))
+        episodes = self.episodes.between(own.start, own.stop)
+        scores = model_scores(encoder, learner, self.part.images, embeddings, episodes)
+        each = self.ranks.joined(accuracies(scores, episodes), len(self.episodes.classes))
+        accuracy = each.mean().item()
         if accuracy > self.best_accuracy:
             self.best_accuracy, self.best_at = accuracy, at
             self._best_states = [copy.deepcopy(m.state_dict()) for m in (encoder, *others)]
@@ -64,7 +70,9 @@ class Selector:
 
     def _embeddings(self, encoder: Encoder) -> Tensor:
         if self._embedded is None or not self.frozen:
-            self._embedded = embed(encoder, self.part.images)
+            count = len(self.part.images)
+            own = embed(encoder, self.part.images[self.ranks.rows(count)])
+            self._embedded = self.ranks.joined(own, count)
         return self._embedded
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from tasks.metatrain.meta_gradients import (
 from tasks.metatrain.outer_loop import OuterLoop
 from tasks.params.metatrain import Metatrain
 from tasks.randomness import torch_generator
+from tasks.ranks.group import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,12 @@ def learner_spec(section: Metatrain, encoder: Encoder) -> LearnerSpec:
 
 
 def outer_loop(
-    section: Metatrain, encoder: Encoder, spec: LearnerSpec, base: Part, seed: int
+    section: Metatrain,
+    encoder: Encoder,
+    spec: LearnerSpec,
+    base: Part,
+    seed: int,
+    ranks: Ranks = ALONE,
 ) -> OuterLoop:
     """Everything that takes steps.
 
@@ -63,6 +69,7 @@ def outer_loop(
         spec: of the learner.
         base: the base classes.
         seed: `seed` of `params.yaml`.
+        ranks: that take every step together, each on episodes of its own.
     """
     learner = build_learner(spec)
     augmentation = Augmentation(**section.augmentation.model_dump())
@@ -90,9 +97,9 @@ def outer_loop(
         plateau_factor=section.plateau.factor,
         plateau_patience=section.plateau.patience,
     )
-    images = EpisodeImages(base, augmentation, seed)
+    images = EpisodeImages(base, augmentation, seed, ranks)
     gradient = _meta_gradient(encoder, learner, images, embeddings)
-    return OuterLoop(encoder, learner, gradient, optimizer, schedule, section.averaging)
+    return OuterLoop(encoder, learner, gradient, optimizer, schedule, section.averaging, ranks)
 
 
 def _meta_gradient(

@@ -9,8 +9,10 @@ one by one, which on a processor is as fast as side by side, and exact with ever
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +24,7 @@ from tasks.episodes.sampler import Episodes
 from tasks.learners.gradient import NETWORK, GradientLearner
 from tasks.learners.learner import Learner, as_learner, episode_logits
 from tasks.randomness import entropy, torch_generator
+from tasks.ranks.group import ALONE, Ranks
 
 
 class MetaGradient(Protocol):
@@ -30,8 +33,11 @@ class MetaGradient(Protocol):
     def __call__(self, episodes: Episodes, number: int) -> float:
         """Leave the gradient in `.grad` and return the mean loss of the queries.
 
+        Of several ranks, each goes through its own episodes of the meta-batch, and both are the
+        means over those.
+
         Args:
-            episodes: the meta-batch.
+            episodes: the whole meta-batch.
             number: of the step; names its random stream.
         """
         ...
@@ -69,11 +75,13 @@ class EpisodeImages:
         part: the base classes.
         augmentation: how far an image may stray.
         seed: `seed` of `params.yaml`.
+        ranks: among which a meta-batch is split.
     """
 
     part: Part
     augmentation: Augmentation
     seed: int
+    ranks: Ranks = ALONE
 
     def __call__(
         self, episodes: Episodes, number: int
@@ -81,17 +89,19 @@ class EpisodeImages:
         Float[Tensor, "episode way_shot channels side side"],
         Float[Tensor, "episode way_queries channels side side"],
     ]:
-        """Support and query images, 0 (black) to 1 (white), class by class."""
+        """Support and query images of this rank's episodes, 0 (black) to 1 (white), by class."""
         generator = torch_generator(self.seed, "metatrain", "augmentation", number)
         support, query = (
-            self._varied(torch.from_numpy(indices), generator)
-            for indices in (episodes.support, episodes.query)
+            self._varied(indices, generator) for indices in (episodes.support, episodes.query)
         )
         return support, query
 
-    def _varied(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        flat = self.augmentation(pixels(self.part.images[indices.flatten().numpy()]), generator)
-        return flat.view(len(indices), -1, *flat.shape[1:])
+    def _varied(self, indices: NDArray[np.int64], generator: torch.Generator) -> Tensor:
+        own, each = self.ranks.rows(len(indices)), indices[0].size
+        rows = slice(own.start * each, own.stop * each)
+        images = pixels(self.part.images[indices.ravel()[rows]])
+        flat = self.augmentation(images, generator, rows, of=indices.size)
+        return flat.view(own.stop - own.start, -1, *flat.shape[1:])
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -12,6 +13,7 @@ from tasks.backbones.encoder import Encoder
 from tasks.episodes.sampler import Episodes
 from tasks.metatrain.meta_gradients import MetaGradient
 from tasks.optimisation import Schedule
+from tasks.ranks.group import ALONE, Ranks
 
 
 @dataclass
@@ -25,6 +27,7 @@ class OuterLoop:
         optimizer: over what is trained.
         schedule: stepped once a meta-batch.
         averaging: how much of the average of the weights each step keeps; 0 is no averaging.
+        ranks: that take every step together, each on episodes of its own.
     """
 
     encoder: Encoder
@@ -33,6 +36,7 @@ class OuterLoop:
     optimizer: Optimizer
     schedule: Schedule
     averaging: float
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         """Start the average at the weights as they are."""
@@ -60,11 +64,19 @@ class OuterLoop:
             number: of the step; names its random stream.
         """
         self.optimizer.zero_grad()
-        loss = self.gradient(episodes, number)
+        loss = self._gradient(episodes, number)
         self.optimizer.step()
         self.schedule.step()
         self._average.update_parameters(self._trained)
         return loss
+
+    def _gradient(self, episodes: Episodes, number: int) -> float:
+        loss = self.gradient(episodes, number)
+        if self.ranks.alone:
+            return loss
+        share = self.ranks.share(len(episodes.classes))
+        self.ranks.add_gradients(self._trained.parameters(), share)
+        return self.ranks.sum(torch.tensor(loss * share, dtype=torch.float64)).item()
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later `load_state_dict` needs to go on with the same bits."""

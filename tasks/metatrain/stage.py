@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,12 +19,14 @@ from tasks.backbones.build import EncoderSpec, build, read_encoder
 from tasks.backbones.encoder import Encoder
 from tasks.backbones.scale_and_shift import merge_scale_and_shift
 from tasks.episodes.augmentation import Augmentation
+from tasks.launcher import launch
 from tasks.learners.selection import validation_selector
 from tasks.metatrain.build import learner_spec, outer_loop, settle_statistics
 from tasks.metatrain.steps import train
 from tasks.params import Params
 from tasks.progress import Track
 from tasks.randomness import entropy
+from tasks.ranks.group import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +46,15 @@ def metatrain(params: Params, track: Track, key: str | None = None) -> None:
     Raises:
         DataError: the image store or the pretrained backbone is missing or damaged.
         ParametersError: the episodes asked for cannot be drawn from the classes there are.
+        LostProcessError: of several processes, one was killed again and again.
     """
+    if params.metatrain.processes == 1:
+        _metatrain(params, key, track)
+    else:
+        launch("metatrain", params.metatrain.processes, _metatrain, params, key)
+
+
+def _metatrain(params: Params, key: str | None, track: Track, ranks: Ranks = ALONE) -> None:
     optimisation.deterministic()
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
@@ -52,17 +64,17 @@ def metatrain(params: Params, track: Track, key: str | None = None) -> None:
     stages = {"metatrain": encoder}
     if params.metatrain.alone:
         stages["metatrain-alone"] = _untrained(description, data.base, params.seed)
-    with complete_folder(METATRAINED) as folder:
+    # Only the first of several ranks writes.
+    with complete_folder(METATRAINED) if ranks.first else nullcontext() as folder:
         for name, start in stages.items():
-            into = folder / META_ALONE if name == "metatrain-alone" else folder
-            into.mkdir(exist_ok=True)
-            if into != folder:
+            if name == "metatrain-alone":
                 logger.info("the same from an untrained backbone, for comparison")
-            trained = _meta_train(params, start, data, Checkpoints(name, key), track)
-            write_model(into, trained.modules, trained.description)
-            write_csv(into / "history.csv", trained.history, list(trained.history[0]))
+            checkpoints = Checkpoints(name, key, ranks)
+            trained = _meta_train(params, start, data, checkpoints, track, ranks)
+            if folder is not None:
+                trained.write(folder / META_ALONE if name == "metatrain-alone" else folder)
     for name in stages:
-        Checkpoints(name, key).clear()
+        Checkpoints(name, key, ranks).clear()
 
 
 @dataclass(frozen=True)
@@ -78,19 +90,30 @@ class _Trained:
     description: dict[str, Any]
     history: list[dict[str, float | None]]
 
+    def write(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        write_model(folder, self.modules, self.description)
+        write_csv(folder / "history.csv", self.history, list(self.history[0]))
+
 
 def _meta_train(
-    params: Params, encoder: Encoder, data: _Data, checkpoints: Checkpoints, track: Track
+    params: Params,
+    encoder: Encoder,
+    data: _Data,
+    checkpoints: Checkpoints,
+    track: Track,
+    ranks: Ranks,
 ) -> _Trained:
     section = params.metatrain
     spec = learner_spec(section, encoder)
-    loop = outer_loop(section, encoder, spec, data.base, params.seed)
+    loop = outer_loop(section, encoder, spec, data.base, params.seed, ranks)
     selector = validation_selector(
         data.validation,
         Augmentation(**section.augmentation.model_dump()),
         **section.selection.model_dump(),
         seed=params.seed,
     )
+    selector.ranks = ranks
     selector.frozen = section.freezes_backbone
     history = train(loop, selector, data.base, section, checkpoints, track, params.seed)
     encoder, learner = loop.averaged

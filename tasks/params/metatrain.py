@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
+from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Processes, Section
 from tasks.params.training import Augmentation, Plateau, Selection
 
 MOVE_NETWORK = ("maml", "fomaml", "meta_sgd", "maml_plus_plus", "reptile")
@@ -51,6 +51,7 @@ class Metatrain(Section):
     shot: PositiveInt
     queries: PositiveInt
     meta_batch: PositiveInt
+    processes: Processes
     steps: Annotated[int, Field(ge=0)]
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: PositiveFloat
@@ -68,6 +69,20 @@ class Metatrain(Section):
     def freezes_backbone(self) -> bool:
         """Whether the backbone stays as it is, so that images are embedded only once."""
         return self.freeze_backbone or self.learner == "projection"
+
+    @model_validator(mode="after")
+    def _processes_have_work(self) -> Self:
+        if self.processes > 1 and self.freezes_backbone:
+            raise ValueError(
+                f"processes: found {self.processes} with a frozen backbone, whose steps are a few "
+                "matrix products; needed 1"
+            )
+        if self.processes > self.meta_batch:
+            raise ValueError(
+                f"processes: found {self.processes} for a meta_batch of {self.meta_batch}, needed "
+                "at least one episode for each"
+            )
+        return self
 
     @model_validator(mode="after")
     def _learner_can(self) -> Self:

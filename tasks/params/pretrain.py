@@ -6,7 +6,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from tasks.params.networks import NONE, known_backbone, weights_fault
-from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section, Share
+from tasks.params.section import (
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Processes,
+    Section,
+    Share,
+)
 from tasks.params.training import Augmentation, Plateau, Selection
 
 
@@ -45,6 +52,7 @@ class Pretrain(Section):
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     unfreeze_every_epochs: PositiveInt
     classifier: Literal["cosine", "linear"]
+    processes: Processes
     epochs: PositiveInt
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adamw", "adam", "sgd"]
@@ -79,6 +87,21 @@ class Pretrain(Section):
             raise ValueError(
                 f"schedule: {self.schedule} listens to how well the backbone does, and under "
                 "policy: frozen it learns nothing; choose another of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_have_work(self) -> Self:
+        if self.processes > 1 and self.policy == "frozen":
+            raise ValueError(
+                f"processes: found {self.processes} with policy: frozen, whose steps are a few "
+                "matrix products; needed 1"
+            )
+        # Two for each: BatchNorm has no statistics of a single row.
+        if self.processes > 1 and self.batch_size < 2 * self.processes:
+            raise ValueError(
+                f"processes: found {self.processes} for a batch_size of {self.batch_size}, needed "
+                "at least two images for each"
             )
         return self
 

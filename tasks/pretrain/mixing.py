@@ -19,11 +19,11 @@ MixingName = Literal["none", "mixup", "cutmix"]
 
 @dataclass(frozen=True)
 class Mixed:
-    """A batch in which each image may hold something of another.
+    """A batch, or rows of one, in which each image may hold something of another.
 
     Attributes:
         images: `(batch, channels, side, side)`, 0..1.
-        partners: which image of the batch each was mixed with, `(batch,)` int64.
+        partners: which image of the whole batch each was mixed with, `(batch,)` int64.
         share: how much of each image is its own, 0..1.
     """
 
@@ -33,20 +33,23 @@ class Mixed:
 
     def loss(
         self,
-        labels: Int64[Tensor, " batch"],
+        labels: Int64[Tensor, " whole"],
         against: Callable[[Tensor], Float[Tensor, ""]],
+        rows: slice = slice(None),
     ) -> Float[Tensor, ""]:
         """`share * L(own labels) + (1 - share) * L(partners' labels)`.
 
         Equal to the loss against mixed one-hot targets, because cross-entropy is linear in them.
 
         Args:
-            labels: of the images before mixing.
-            against: the loss of the batch's logits against the labels it is given.
+            labels: of the images of the whole batch before mixing.
+            against: the loss of the logits of `images` against the labels it is given.
+            rows: where in the whole batch `images` stand.
         """
+        own = labels[rows]
         if self.share == 1:
-            return against(labels)
-        return self.share * against(labels) + (1 - self.share) * against(labels[self.partners])
+            return against(own)
+        return self.share * against(own) + (1 - self.share) * against(labels[self.partners])
 
 
 def mix(

@@ -103,22 +103,20 @@ def make_scouts(
     Raises:
         ParametersError: there are too few base classes for so many folds.
     """
-    images = selection["shot"] + selection["queries"]
-    dealt = deal_folds(base.labels, len(base.classes), folds, images, seed)
+    needed = selection["shot"] + selection["queries"]
+    dealt = deal_folds(base.labels, len(base.classes), folds, needed, seed)
     parts = [held_out(base, fold, seed) for fold in dealt]
-    fewest = min(sum(one.images >= images for one in part.classes) for part in parts)
+    fewest = min(sum(one.images >= needed for one in part.classes) for part in parts)
     asked = {**selection, "way": min(selection["way"], fewest)}
     logger.info("folds of the base classes: %s; scored %d-way", _sizes(parts), asked["way"])
-    return [
-        Scout(
-            trainer_of(number),
-            np.flatnonzero(~np.isin(base.labels, fold)),
-            validation_selector(part, augmentation, **asked, seed=seed),
-            batch_size,
-            epochs,
-        )
-        for number, (fold, part) in enumerate(zip(dealt, parts, strict=True))
-    ]
+    scouts = []
+    for number, (fold, part) in enumerate(zip(dealt, parts, strict=True)):
+        trainer = trainer_of(number)
+        selector = validation_selector(part, augmentation, **asked, seed=seed)
+        selector.ranks = trainer.ranks
+        images = np.flatnonzero(~np.isin(base.labels, fold))
+        scouts.append(Scout(trainer, images, selector, batch_size, epochs))
+    return scouts
 
 
 def _sizes(parts: Sequence[Part]) -> str:

@@ -16,16 +16,18 @@ from tasks.backbones.encoder import Encoder
 from tasks.backbones.weights import load_weights
 from tasks.episodes.augmentation import Augmentation
 from tasks.heads.classifier import build_classifier
+from tasks.launcher import launch
 from tasks.learners.selection import validation_selector
 from tasks.params import Params
 from tasks.params.pretrain import Pretrain
 from tasks.pretrain.cross_validation import Decision, decision_rows, find_rates
-from tasks.pretrain.generations import train_generations
+from tasks.pretrain.generations import Trained, train_generations
 from tasks.pretrain.scouts import make_scouts
 from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import Trainer
 from tasks.progress import Track
 from tasks.randomness import entropy
+from tasks.ranks.group import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,15 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
     Raises:
         DataError: the image store or the ImageNet weights are missing.
         ParametersError: the episodes asked for cannot be drawn from the classes there are.
+        LostProcessError: of several processes, one was killed again and again.
     """
+    if params.pretrain.processes == 1:
+        _pretrain(params, key, track)
+    else:
+        launch("pretrain", params.pretrain.processes, _pretrain, params, key)
+
+
+def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks = ALONE) -> None:
     section = params.pretrain
     optimisation.deterministic()
     store = ImageStore(PREPARED)
@@ -57,13 +67,13 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
         weights=section.weights,
     )
 
-    search = Checkpoints("pretrain_rates", key)
-    decisions = _search(section, spec, base, params.seed, search, track)
+    search = Checkpoints("pretrain_rates", key, ranks)
+    decisions = _search(section, spec, base, params.seed, search, track, ranks)
     factors = [section.cross_validation.factor**one.winner for one in decisions]
 
     def start(generation: int) -> Trainer:
         encoder, classifier = _start(section, spec, len(base.classes), params.seed, generation)
-        return build_trainer(section, encoder, classifier, base, params.seed, track, factors)
+        return build_trainer(section, encoder, classifier, base, params.seed, track, factors, ranks)
 
     selector = validation_selector(
         store.read("validation"),
@@ -71,16 +81,27 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
         **section.selection.model_dump(),
         seed=params.seed,
     )
-    checkpoints = Checkpoints("pretrain", key)
+    selector.ranks = ranks
+    checkpoints = Checkpoints("pretrain", key, ranks)
     trained = train_generations(start, selector, checkpoints, section, track)
     logger.info("kept epoch %d of %d", trained.epoch, len(trained.history))
+    if ranks.first:
+        _write(params, spec, len(base.classes), trained, decisions)
+    checkpoints.clear()
+    search.clear()
+
+
+def _write(
+    params: Params, spec: EncoderSpec, classes: int, trained: Trained, decisions: list[Decision]
+) -> None:
+    section = params.pretrain
     description = {
         "encoder": spec.as_json(),
         "weights": section.weights,
         "classifier": {
             "name": section.classifier,
             "dim": trained.encoder.width,
-            "classes": len(base.classes),
+            "classes": classes,
         },
         "best_epoch": trained.epoch,
         "validation_accuracy": trained.accuracy,
@@ -93,12 +114,16 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
             factor = section.cross_validation.factor
             rows = decision_rows(decisions, section.learning_rate, factor)
             write_csv(folder / "rates.csv", rows, list(rows[0]))
-    checkpoints.clear()
-    search.clear()
 
 
 def _search(
-    section: Pretrain, spec: EncoderSpec, base: Part, seed: int, search: Checkpoints, track: Track
+    section: Pretrain,
+    spec: EncoderSpec,
+    base: Part,
+    seed: int,
+    search: Checkpoints,
+    track: Track,
+    ranks: Ranks,
 ) -> list[Decision]:
     """Ask scouts for the rates, where the schedule is to follow them."""
     if section.schedule != "cross_validation":
@@ -109,7 +134,12 @@ def _search(
     def trainer_of(fold: int) -> Trainer:
         own = entropy(seed, "pretrain", "scout", fold) % 2**63
         return build_trainer(
-            plain, *_start(section, spec, len(base.classes), own, 0), base, own, track
+            plain,
+            *_start(section, spec, len(base.classes), own, 0),
+            base,
+            own,
+            track,
+            ranks=ranks,
         )
 
     scouts = make_scouts(

@@ -12,9 +12,12 @@ from tasks.params.pretrain import Pretrain
 from tasks.pretrain.frozen import embed_once
 from tasks.pretrain.numerics import Numerics
 from tasks.pretrain.policy import transfer_policy
+from tasks.pretrain.replica import Replica
 from tasks.pretrain.training import Trainer, batches_per_epoch
 from tasks.pretrain.views import Views
 from tasks.progress import Track
+from tasks.ranks.batch_norm import share_statistics
+from tasks.ranks.group import ALONE, Ranks
 
 
 def build_trainer(
@@ -25,6 +28,7 @@ def build_trainer(
     seed: int,
     track: Track,
     segment_factors: Sequence[float] = (),
+    ranks: Ranks = ALONE,
 ) -> Trainer:
     """A trainer before its first step.
 
@@ -36,7 +40,10 @@ def build_trainer(
         seed: `seed` of `params.yaml`.
         track: shows the progress of embedding, where a frozen backbone does it once for all.
         segment_factors: of the rate, found by scouts; read by schedule `cross_validation`.
+        ranks: that train it together.
     """
+    if not ranks.alone:
+        share_statistics(encoder, ranks)
     numerics = Numerics(section.precision)
     policy = transfer_policy(
         section.policy,
@@ -77,4 +84,6 @@ def build_trainer(
         label_smoothing=section.label_smoothing,
         seed=seed,
         embeddings=embed_once(encoder, base.images, track) if section.policy == "frozen" else None,
+        ranks=ranks,
+        replica=None if ranks.alone else Replica(encoder, classifier),
     )

@@ -17,8 +17,10 @@ from tasks.optimisation import Schedule
 from tasks.pretrain.distillation import Teacher
 from tasks.pretrain.numerics import Numerics
 from tasks.pretrain.policy import Policy
+from tasks.pretrain.replica import Replica
 from tasks.pretrain.views import Views
 from tasks.randomness import entropy, numpy_generator
+from tasks.ranks.group import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ class Trainer:
         embeddings: of all images of `part`, `(image, width)`, where the backbone never learns; no
             image is then looked at again. None embeds the views of every step.
         teacher: whose opinion counts beside the labels; None is nobody.
+        ranks: that go through each batch together; every one has a trainer like this.
+        replica: encoder and classifier as one module that adds up gradients, where there are
+            several ranks.
     """
 
     encoder: Encoder
@@ -102,6 +107,8 @@ class Trainer:
     seed: int
     embeddings: NDArray[np.float32] | None = None
     teacher: Teacher | None = None
+    ranks: Ranks = ALONE
+    replica: Replica | None = None
 
     def step(self, batch: Batch, number: int) -> float:
         """Take one step and return its loss.
@@ -118,10 +125,10 @@ class Trainer:
             )
             loss = self._loss(batch, number)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._backward(loss, len(batch.images))
         self.optimizer.step()
         self.schedule.step()
-        return float(loss.detach())
+        return float(self._mean(loss.detach(), len(batch.images)))
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later `load_state_dict` needs to take the next step."""
@@ -147,15 +154,33 @@ class Trainer:
             with self.numerics.autocast(embeddings.device.type):
                 logits = self.classifier(embeddings)
             return self._labelled(logits.float(), labels)
-        seen = self.views(self.part.images[batch.images], number)
+        rows = self.ranks.rows(len(batch.images))
+        seen = self.views(self.part.images, batch.images, number, rows)
         images = seen.images
         with self.numerics.autocast(images.device.type):
-            logits = self.classifier(self.encoder(images)).float()
+            logits = self._logits(images).float()
             opinion = self.teacher.logits(images).float() if self.teacher else None
-        loss = seen.loss(labels, lambda these: self._labelled(logits, these))
+        loss = seen.loss(labels, lambda these: self._labelled(logits, these), rows)
         if self.teacher is None or opinion is None:
             return loss
         return self.teacher.loss(logits, opinion, loss)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        logits: Tensor
+        if self.replica is None:
+            logits = self.classifier(self.encoder(images))
+        else:
+            logits = self.replica(images)
+        return logits
+
+    def _backward(self, loss: Tensor, images: int) -> None:
+        if not self.ranks.alone:
+            # What comes of it is the plain mean over ranks, and some may have a row more.
+            loss = loss * (self.ranks.share(images) * self.ranks.size)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def _mean(self, loss: Tensor, images: int) -> Tensor:
+        return loss if self.ranks.alone else self.ranks.sum(loss * self.ranks.share(images))
 
     def _labelled(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)

@@ -1,6 +1,6 @@
 """What the network sees of a batch in one step: images varied, and mixed in pairs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +27,31 @@ class Views:
     mixing_alpha: float
     seed: int
 
-    def __call__(self, images: NDArray[np.uint8], number: int) -> Mixed:
-        """Show a batch.
+    def __call__(
+        self,
+        stored: NDArray[np.uint8],
+        batch: NDArray[np.int64],
+        number: int,
+        rows: slice = slice(None),
+    ) -> Mixed:
+        """Show some rows of a batch.
 
         Args:
-            images: stored images `(batch, side, side, channels)`, 0..255.
+            stored: images `(image, side, side, channels)`, 0..255.
+            batch: which of them `(batch,)`.
             number: of the step, counted over the whole training; names its random streams.
+            rows: of the batch, those that are wanted; they look as they do in the whole of it.
         """
-        varied = self.augmentation(
-            pixels(images), torch_generator(self.seed, "pretrain", "augmentation", number)
+        # A pair may lie in any two rows.
+        varied = rows if self.mixing == "none" else slice(None)
+        images = self.augmentation(
+            pixels(stored[batch[varied]]),
+            torch_generator(self.seed, "pretrain", "augmentation", number),
+            varied,
+            of=len(batch),
         )
         stream = numpy_generator(self.seed, "pretrain", "mixing", number)
-        return mix(self.mixing, varied, self.mixing_alpha, stream)
+        mixed = mix(self.mixing, images, self.mixing_alpha, stream)
+        if self.mixing == "none":
+            return mixed
+        return replace(mixed, images=mixed.images[rows], partners=mixed.partners[rows])

@@ -1,0 +1,1 @@
+"""Several processes that train one model: what each does of a step, and how they meet."""

@@ -1,0 +1,45 @@
+"""Steps of the default network, timed in each process of a training; see `test_ranks_speed.py`."""
+
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from tasks.artifacts.files import write_json
+from tasks.backbones.build import EncoderSpec, build
+from tasks.heads.classifier import build_classifier
+from tasks.params.pretrain import Pretrain
+from tasks.pretrain.trainer import build_trainer
+from tasks.pretrain.training import batches
+from tasks.progress import Track, untracked
+from tasks.ranks.group import ALONE, Ranks
+from tests.conftest import bars
+
+CLASSES = 64
+WARM_UP = 3
+
+
+def time_steps(
+    file: Path, section: Pretrain, steps: int, track: Track, ranks: Ranks = ALONE
+) -> None:
+    """Write the seconds of each of `steps` steps, and of processor time that they took."""
+    base = bars("base", CLASSES, 20, 28)
+    torch.manual_seed(0)
+    encoder = build(EncoderSpec("conv4", 1, section.conv4_widths))
+    classifier = build_classifier(section.classifier, encoder.width, CLASSES)
+    trainer = build_trainer(section, encoder, classifier, base, 1, untracked, ranks=ranks)
+    seconds, worked = [], []
+    every = batches(len(base.images), section.batch_size, 1000, seed=1)
+    for number, batch in zip(range(WARM_UP + steps), every, strict=False):
+        began, before = time.perf_counter(), _processor_s()
+        loss = trainer.step(batch, number)
+        seconds.append(time.perf_counter() - began)
+        worked.append(_processor_s() - before)
+    told = {"seconds": seconds[WARM_UP:], "processor": worked[WARM_UP:], "loss": loss}
+    write_json(file.with_suffix(f".{ranks.number}.json"), told)
+
+
+def _processor_s() -> float:
+    used = os.times()
+    return used.user + used.system

@@ -1,0 +1,56 @@
+"""Pretraining by two ranks of one thread each, against one process of one thread, and of two.
+
+Steps alone, without the start of processes; the same network, batches and augmentation. The sides
+take turns in one run, and each figure is the median of all steps of all rounds. On a machine that
+has other work, seconds say who was let to work: so processor time is printed too, and the load.
+`HEADSTART_BENCH_STEPS` changes how many steps a round has.
+"""
+
+import json
+import os
+from pathlib import Path
+from statistics import median, quantiles
+
+import pytest
+import torch
+
+from tasks.launcher import launch
+from tasks.progress import untracked
+from tests.benchmarks.ranks_at_work import time_steps
+from tests.conftest import write_params
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
+
+STEPS = int(os.environ.get("HEADSTART_BENCH_STEPS", "15"))
+ROUNDS = 3
+SIDES = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 ranks": (2, 1)}
+
+
+def test_two_ranks_against_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    section = write_params(tmp_path).pretrain
+    found: dict[str, list[dict[str, list[float]]]] = {side: [] for side in SIDES}
+    before = torch.get_num_threads()
+    for _ in range(ROUNDS):
+        for side, (processes, threads) in SIDES.items():
+            torch.set_num_threads(threads * processes)
+            if processes == 1:
+                time_steps(tmp_path / "told", section, STEPS, untracked)
+            else:
+                launch("bench", processes, time_steps, tmp_path / "told", section, STEPS)
+            found[side].append(json.loads((tmp_path / "told.0.json").read_text()))
+    torch.set_num_threads(before)
+    one = median(_all(found["1 process, 1 thread"], "seconds"))
+    print(f"\nload {os.getloadavg()}, {os.cpu_count()} cores, torch {torch.__version__}")
+    for side, rounds in found.items():
+        seconds, processor = _all(rounds, "seconds"), _all(rounds, "processor")
+        low, _, high = quantiles(seconds, n=4)
+        print(
+            f"{side}: {1000 * median(seconds):.0f} ms a step ({1000 * low:.0f} .. "
+            f"{1000 * high:.0f}), {1000 * median(processor):.0f} ms of processor time in the "
+            f"first process, {one / median(seconds):.2f} x, last loss {rounds[-1]['loss']:.5f}"
+        )
+
+
+def _all(rounds: list[dict[str, list[float]]], what: str) -> list[float]:
+    return [value for one in rounds for value in one[what]]
