@@ -27,6 +27,10 @@ class MovedInputsError(HeadstartError):
     """Params or dependencies changed while a stage was running."""
 
 
+class WorkerLostError(HeadstartError):
+    """A process that shared the work of a stage is gone, or was not to be had."""
+
+
 class BusyError(HeadstartError):
     """Another run holds the project; the same command succeeds later."""
 
