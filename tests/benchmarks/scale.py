@@ -42,14 +42,19 @@ def main() -> None:
     given = parser.parse_args()
     out = given.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
-    _warm_up()
+    warm_up()
     started = time.monotonic()
     rows = []
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         os.environ["HEADSTART_CACHE"] = folder
         for series, sizes, stages in _plan():
             for stage in stages:
-                row = {"series": series, "stage": stage, **sizes, **_run(stage, sizes)}
+                row = {
+                    "series": series,
+                    "stage": stage,
+                    **sizes,
+                    **run_stage(stage, _changes(sizes)),
+                }
                 rows.append(row)
                 print({key: row[key] for key in row if key != "curve_episodes"}, flush=True)
     results = {
@@ -93,18 +98,27 @@ def _plan() -> Iterator[tuple[str, Sizes, Sequence[str]]]:
         yield "curve_episodes", {**USUAL, "curve_episodes": episodes}, STAGES[3:4]
 
 
-def _run(stage: str, sizes: Sizes) -> Row:
-    """Run one stage in a process of its own; seconds, and the most memory that it held."""
+def run_stage(stage: str, changes: dict[str, Any]) -> Row:
+    """Run one stage in a process of its own, in the working directory.
+
+    Args:
+        stage: its name.
+        changes: of the committed params.
+
+    Returns:
+        Processor seconds of it and its workers, wall seconds, the most memory that any one of
+        these processes held, and the bytes of what it wrote.
+    """
     from tests.conftest import write_params
 
-    params = write_params(Path.cwd(), _changes(sizes))
+    params = write_params(Path.cwd(), changes)
     started = time.monotonic()
     pid = os.fork()
     if pid == 0:
         os._exit(_in_child(_work_of(stage), params))
     _, status, used = os.wait4(pid, 0)
     if status:
-        raise SystemExit(f"{stage}: ended with {status} at {sizes}")
+        raise SystemExit(f"{stage}: ended with {status}")
     return {
         "cpu_s": round(used.ru_utime + used.ru_stime, 3),
         "wall_s": round(time.monotonic() - started, 3),
@@ -130,7 +144,7 @@ def _work_of(stage: str) -> Callable[..., None]:
     return work
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Load the code of all stages, once for all children; one thread, or a fork would not do."""
     import torch
 
