@@ -8,16 +8,15 @@ From the project's root. Noise of 28 pixels, `conv4` of four times 32 filters, f
 
 import argparse
 import json
-import os
 import tempfile
 from contextlib import chdir
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.scale import run_stage, warm_up
+from tests.benchmarks.scale import run_stage, warm_up, write_store
 
-STAGES = ("prepare", "pretrain", "metatrain")
+STAGES = ("pretrain", "metatrain")
 
 
 def changes(episodes: int, workers: int) -> dict[str, Any]:
@@ -28,7 +27,6 @@ def changes(episodes: int, workers: int) -> dict[str, Any]:
             "framing": "crop",
             "domains": [],
             "splits": {"by": "share", "base": [], "validation": [], "novel": []},
-            "fake": {"classes": 50, "images": 2000, "image_size_px": 28},
         },
         "pretrain": {"conv4_widths": [32] * 4, "epochs": 1, "selection": few},
         "metatrain": {
@@ -55,7 +53,7 @@ def main() -> None:
     warm_up()
     rows = []
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        os.environ["HEADSTART_CACHE"] = folder
+        write_store({"classes": 50, "images": 2000})
         for stage in STAGES:
             run_stage(stage, changes(given.episodes, 1))
         for round_ in range(given.rounds):

@@ -5,6 +5,7 @@
 From the project's root. Every run of a stage is a process of its own with one thread, on noise of
 28 pixels and a small network. What counts is processor time, its own and its workers': other
 programs on the machine hardly change it, unlike the wall time that stands beside it.
+`--series` takes some of them; rows of a record that is there already stay beside the new ones.
 Writes `results.json`; `tests.benchmarks.scale_chart` draws it.
 """
 
@@ -13,9 +14,10 @@ import json
 import os
 import platform
 import resource
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,18 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from tasks.artifacts.image_store import ImageClass, Part, write_image_store
+from tasks.artifacts.layout import PREPARED
+
 IMAGES = (1_000, 4_000, 16_000, 64_000)
-ALL_STAGES_UP_TO = 16_000  # images; beyond, stage prepare alone
 CLASSES = (50, 200, 1_000)
-STEPS = (5, 20, 80)
+OF_CLASSES = 16_000  # images, for the series of classes
+SIDE_PX = 28
+STEPS = (10, 40, 160)
 EPISODES = (250, 1_000, 4_000)
 USUAL = {"images": 4_000, "classes": 50, "steps": 10, "episodes": 250, "curve_episodes": 30}
 STAGES = ("prepare", "pretrain", "metatrain", "evaluate", "export")
+TRAINED = ("pretrain", "metatrain", "evaluate")
 
 Sizes = dict[str, int]
 Row = dict[str, Any]
@@ -39,63 +46,98 @@ def main() -> None:
     """Measure, fit, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--series", nargs="*", default=[one.__name__[1:] for one in SERIES])
     given = parser.parse_args()
-    out = given.out.absolute()
-    out.mkdir(parents=True, exist_ok=True)
+    record = given.out.absolute() / "results.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
     warm_up()
-    started = time.monotonic()
-    rows = []
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         os.environ["HEADSTART_CACHE"] = folder
-        for series, sizes, stages in _plan():
-            for stage in stages:
-                row = {
-                    "series": series,
-                    "stage": stage,
-                    **sizes,
-                    **run_stage(stage, _changes(sizes)),
-                }
-                rows.append(row)
-                print({key: row[key] for key in row if key != "curve_episodes"}, flush=True)
-    results = {
-        "machine": {
-            "processor": platform.machine(),
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-        },
-        "seconds": round(time.monotonic() - started),
-        "runs": rows,
-        "fits": [
-            fit(rows, *which)
-            for which in (
-                *(("images", stage) for stage in STAGES),
-                *(("classes", stage) for stage in STAGES),
-                ("steps", "metatrain"),
-                ("episodes", "evaluate"),
-                ("curve_episodes", "evaluate"),
-            )
-        ],
-    }
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    for one in results["fits"]:
+        for series in SERIES:
+            if series.__name__[1:] in given.series:
+                for row in series():
+                    print(row, flush=True)
+                    _keep(record, row)
+    for one in json.loads(record.read_text())["fits"]:
         print(one)
 
 
-def _plan() -> Iterator[tuple[str, Sizes, Sequence[str]]]:
-    """What is run, in an order in which each finds what it reads: series, sizes and stages."""
+def _prepare() -> Iterator[Row]:
+    """Stage prepare against images."""
+    for images in IMAGES[:3]:
+        yield _row("prepare", "images", {**USUAL, "images": images})
+
+
+def _images() -> Iterator[Row]:
+    """Later stages against images, on stores that are written without stage prepare."""
     for images in IMAGES:
-        whole = images <= ALL_STAGES_UP_TO
-        yield "images", {**USUAL, "images": images}, STAGES if whole else STAGES[:1]
+        sizes = {**USUAL, "images": images}
+        write_store(sizes)
+        for stage in TRAINED if images == IMAGES[1] else (*TRAINED, "export"):
+            yield _row(stage, "images", sizes)
+
+
+def _classes() -> Iterator[Row]:
+    """Against classes."""
     for classes in CLASSES:
-        changed = {**USUAL, "images": ALL_STAGES_UP_TO, "classes": classes}
-        yield "classes", changed, STAGES
-    yield "before", USUAL, STAGES[:2]
+        sizes = {**USUAL, "images": OF_CLASSES, "classes": classes}
+        write_store(sizes)
+        for stage in TRAINED:
+            yield _row(stage, "classes", sizes)
+
+
+def _episodes() -> Iterator[Row]:
+    """Against steps of meta-training, episodes of a protocol, and episodes of a curve."""
+    write_store(USUAL)
+    run_stage("pretrain", _changes(USUAL))
     for steps in STEPS:
-        yield "steps", {**USUAL, "steps": steps}, STAGES[2:3]
-    for episodes in EPISODES:
-        yield "episodes", {**USUAL, "episodes": episodes}, STAGES[3:4]
-    for episodes in EPISODES:
-        yield "curve_episodes", {**USUAL, "curve_episodes": episodes}, STAGES[3:4]
+        yield _row("metatrain", "steps", {**USUAL, "steps": steps})
+    for series in ("episodes", "curve_episodes"):
+        for episodes in EPISODES:
+            yield _row("evaluate", series, {**USUAL, series: episodes})
+
+
+SERIES = (_prepare, _images, _classes, _episodes)
+
+
+def _row(stage: str, series: str, sizes: Sizes) -> Row:
+    return {"series": series, "stage": stage, **sizes, **run_stage(stage, _changes(sizes))}
+
+
+def _keep(record: Path, row: Row) -> None:
+    """Add a row to the record, in place of the same one of an earlier run, and fit anew."""
+
+    def same(other: Row) -> bool:
+        keys = ("series", "stage", *USUAL)
+        return all(row[key] == other[key] for key in keys)
+
+    rows = json.loads(record.read_text())["runs"] if record.exists() else []
+    rows = [*(one for one in rows if not same(one)), row]
+    which = dict.fromkeys((one["series"], one["stage"]) for one in rows)
+    found = {
+        "machine": {"python": platform.python_version(), "cores": os.cpu_count()},
+        "runs": rows,
+        "fits": [one for one in (fit(rows, *which_one) for which_one in which) if one],
+    }
+    record.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def write_store(sizes: Mapping[str, int]) -> None:
+    """Noise as stage prepare would leave it: three parts of the classes for base, one each else."""
+    rng = np.random.default_rng(0)
+    folder = PREPARED
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    parts = {}
+    for name, share in (("base", 0.6), ("validation", 0.2), ("novel", 0.2)):
+        classes, images = (round(share * sizes[key]) for key in ("classes", "images"))
+        labels = np.arange(images) % classes
+        pixels = rng.integers(0, 256, (images, SIDE_PX, SIDE_PX, 1), np.uint8)
+        counts = np.bincount(labels).tolist()
+        named = tuple(ImageClass(f"{name} {at}", "", one) for at, one in enumerate(counts))
+        parts[name] = Part(pixels, labels, named)
+    sizes_of = {"image_size_px": SIDE_PX, "channels": 1}
+    write_image_store(folder, parts, {"source": "fake", "framing": "crop", "seed": 1, **sizes_of}, [])
 
 
 def run_stage(stage: str, changes: dict[str, Any]) -> Row:
@@ -154,6 +196,7 @@ def warm_up() -> None:
 
 
 def _changes(sizes: Sizes) -> dict[str, Any]:
+    fake = {key: sizes[key] for key in ("classes", "images")}
     few = {"way": 5, "shot": 1, "queries": 4, "episodes": 50}
     curve = {"domain": "novel", "way": 5, "shot": 1, "episodes": sizes["curve_episodes"]}
     return {
@@ -162,7 +205,7 @@ def _changes(sizes: Sizes) -> dict[str, Any]:
             "framing": "crop",
             "domains": [],
             "splits": {"by": "share", "base": [], "validation": [], "novel": []},
-            "fake": {"classes": sizes["classes"], "images": sizes["images"], "image_size_px": 28},
+            "fake": {**fake, "image_size_px": SIDE_PX},
         },
         "pretrain": {
             "conv4_widths": [16, 16, 32, 32],
@@ -186,7 +229,7 @@ def _changes(sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def fit(rows: Sequence[Row], series: str, stage: str) -> Row:
+def fit(rows: Sequence[Row], series: str, stage: str) -> Row | None:
     """Fit `seconds = a + b n` and `seconds ~ n ** e` to one series of one stage.
 
     Args:
@@ -195,9 +238,12 @@ def fit(rows: Sequence[Row], series: str, stage: str) -> Row:
         stage: whose seconds.
 
     Returns:
-        Both with half of their 95 % intervals (Student's t over the residuals).
+        Both with half of their 95 % intervals (Student's t over the residuals); nothing of fewer
+        than three points.
     """
     mine = [row for row in rows if row["series"] == series and row["stage"] == stage]
+    if len(mine) < 3:
+        return None
     number = np.array([row[series] for row in mine], float)
     seconds = np.array([row["cpu_s"] for row in mine])
     line = stats.linregress(number, seconds)
