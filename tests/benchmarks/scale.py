@@ -137,7 +137,9 @@ def write_store(sizes: Mapping[str, int]) -> None:
         named = tuple(ImageClass(f"{name} {at}", "", one) for at, one in enumerate(counts))
         parts[name] = Part(pixels, labels, named)
     sizes_of = {"image_size_px": SIDE_PX, "channels": 1}
-    write_image_store(folder, parts, {"source": "fake", "framing": "crop", "seed": 1, **sizes_of}, [])
+    write_image_store(
+        folder, parts, {"source": "fake", "framing": "crop", "seed": 1, **sizes_of}, []
+    )
 
 
 def run_stage(stage: str, changes: dict[str, Any]) -> Row:
