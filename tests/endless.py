@@ -10,7 +10,7 @@ from tasks.errors import DataError
 
 def endless(part: Episodes) -> None:
     Path(f"at-work-{os.getpid()}").touch()
-    time.sleep(120)
+    time.sleep(600)
 
 
 def faulty(part: Episodes) -> None:

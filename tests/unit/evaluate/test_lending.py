@@ -101,7 +101,7 @@ def test_a_cluster_that_was_there_before_answers_the_same_and_stays(
     mine, embeddings = arm("maml"), torch.rand(60, 12)
     alone = answers(mine, embeddings, images, drawn)
     with distributed.LocalCluster(
-        n_workers=2, processes=False, dashboard_address=None, host="127.0.0.1"
+        n_workers=2, processes=False, protocol="tcp://", dashboard_address=None
     ) as cluster:
         monkeypatch.setenv(DASK_VARIABLE, cluster.scheduler_address)
         with open_workers(1, "dask") as runner:
