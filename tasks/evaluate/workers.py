@@ -116,6 +116,7 @@ def _local_cluster(distributed: Any, workers: int) -> Iterator[Any]:
             host="127.0.0.1",
             dashboard_address=None,
             memory_limit=0,
+            silence_logs=logging.CRITICAL,
         )
     with cluster:
         yield cluster
