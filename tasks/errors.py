@@ -28,7 +28,7 @@ class MovedInputsError(HeadstartError):
 
 
 class LostProcessError(HeadstartError):
-    """Of the processes that train together, one was killed again and again."""
+    """A process that shared the work of a stage was killed, or was not to be had."""
 
 
 class BusyError(HeadstartError):

@@ -33,11 +33,11 @@ def process_pool(
         processes or cores(),
         multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(start, arguments),
+        initargs=(os.getpid(), start, arguments),
     )
 
 
-def _begin(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    bind_to_parent()
+def _begin(parent: int, start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    bind_to_parent(parent)  # which may be gone by now: to import takes seconds
     if start is not None:
         start(*arguments)

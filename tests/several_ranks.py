@@ -96,7 +96,8 @@ def every_case(pretrain: Pretrain, metatrain: Metatrain, ranks: Ranks = ALONE) -
 def write_every_case(
     folder: Path, pretrain: Pretrain, metatrain: Metatrain, track: Track, ranks: Ranks
 ) -> None:
-    save_file(every_case(pretrain, metatrain, ranks), folder / f"{ranks.number}.safetensors")
+    found = {name: one.contiguous() for name, one in every_case(pretrain, metatrain, ranks).items()}
+    save_file(found, folder / f"{ranks.number}.safetensors")
 
 
 def meet(folder: Path, track: Track, ranks: Ranks) -> None:

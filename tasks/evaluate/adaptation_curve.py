@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.episodes.sampler import Pool
+from tasks.episodes.sampler import Episodes, Pool
 from tasks.evaluate.arms import Arm, Embedded, start_of
+from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.fitting import Size, fitting
 from tasks.evaluate.statistics import bootstrap_interval, estimate
-from tasks.evaluate.trajectories import STEPS, Start, accuracies_along
+from tasks.evaluate.trajectories import STEPS, Start, accuracies_along, episodes_at_once
 from tasks.learners.gradient import BIAS, WEIGHT, GradientLearner
 from tasks.learners.learner import as_learner
 from tasks.params.evaluate import Curve
@@ -103,15 +104,22 @@ def starts_of(arms: Mapping[str, Arm]) -> dict[str, tuple[str, Start]]:
     for name in START_TITLES:
         arm = name.partition("_")[0]
         if arm in arms:
-            features = as_learner(arms[arm].learner)
-            zero = name in ("random", "transfer")
-            head = None if zero else as_learner(start_of(arms[arm]))
-            found[name] = arm, Start(features, head)
+            found[name] = arm, _start(arms[arm], name)
     return found
 
 
+def _start(arm: Arm, name: str) -> Start:
+    zero = name in ("random", "transfer")
+    return Start(as_learner(arm.learner), None if zero else as_learner(start_of(arm)))
+
+
 def adaptation_curve(
-    asked: Curve, domain: str, arms: Mapping[str, Arm], embedded: Embedded, seed: int
+    asked: Curve,
+    domain: str,
+    arms: Mapping[str, Arm],
+    embedded: Embedded,
+    seed: int,
+    fan_out: FanOut | None = None,
 ) -> AdaptationCurve | None:
     """Measure the curves of all starts.
 
@@ -121,6 +129,7 @@ def adaptation_curve(
         arms: what is compared, with the learners that were meta-trained.
         embedded: embeddings of the domain and of `validation`.
         seed: `seed` of `params.yaml`.
+        fan_out: works on the episodes; None is this process.
 
     Returns:
         None where the classes carry no episode at all.
@@ -135,18 +144,34 @@ def adaptation_curve(
     drawn = size.draw(pools[domain], asked.episodes, seed=seed, purpose=purpose)
     choosing = chosen_by.draw(pools["validation"], _RATE_EPISODES, seed=seed, purpose="rates")
     accuracy, rates = {}, {}
+
+    def along(name: str, arm: str, part: str, episodes: Episodes, options: Tensor) -> Tensor:
+        made = embedded.of(arm, part)
+        length = episodes_at_once(made, episodes, options)
+        told = (fan_out or FanOut()).over(
+            episodes, length, _along, name, arms[arm], made, options, label=f"{domain} {name}"
+        )
+        return torch.from_numpy(np.concatenate(told, axis=-1))
+
     for name, (arm, start) in starts_of(arms).items():
         options, words = _options(arms[arm] if start.head else None)
-        tried = accuracies_along(start, embedded.of(arm, "validation"), choosing, options)
+        tried = along(name, arm, "validation", choosing, options)
         best = tried.mean(dim=-1).argmax(dim=0)  # the first of equals
         used = torch.unique(best)
-        found = accuracies_along(start, embedded.of(arm, domain), drawn, options[used])
+        found = along(name, arm, domain, drawn, options[used])
         place = torch.searchsorted(used, best)
         accuracy[name] = found[place, torch.arange(len(STEPS))].T.numpy()
         rates[name] = tuple(words[int(one)] for one in best)
     until = steps_until(accuracy, numpy_generator(seed, "evaluate", "curve", domain, size.way))
     target = float(accuracy[TARGET][:, -1].mean())
     return AdaptationCurve(domain, size, accuracy, rates, target, until)
+
+
+def _along(
+    name: str, arm: Arm, embeddings: Tensor, rates: Tensor, episodes: Episodes
+) -> NDArray[np.float64]:
+    """As `accuracies_along` has it, of the start of that name."""
+    return accuracies_along(_start(arm, name), embeddings, episodes, rates).numpy()
 
 
 def steps_until(

@@ -35,11 +35,13 @@ class Arm:
             tells about another.
         learner: adapts to the support; the module is a `Learner`.
         spec: of the learner.
+        network: of the encoder; None where no other process is to build it.
     """
 
     encoder: Encoder
     learner: nn.Module
     spec: LearnerSpec
+    network: EncoderSpec | None = None
 
 
 class Embedded:
@@ -86,8 +88,8 @@ def arms(pretrained: Path, metatrained: Path, seed: int) -> dict[str, Arm]:
         torch.manual_seed(entropy(seed, "evaluate", "unlearned") % 2**63)
         unlearned = build_learner(learner).eval()
     found = {
-        "random": Arm(untrained, unlearned, learner),
-        "transfer": Arm(read_encoder(pretrained, "pretrain"), unlearned, learner),
+        "random": Arm(untrained, unlearned, learner, spec),
+        "transfer": Arm(read_encoder(pretrained, "pretrain"), unlearned, learner, spec),
         "meta": _trained(metatrained),
     }
     if (metatrained / META_ALONE / DESCRIPTION).is_file():
@@ -101,10 +103,12 @@ def learner_spec(description: Mapping[str, Any]) -> LearnerSpec:
 
 
 def _trained(folder: Path) -> Arm:
+    described = read_description(folder, "metatrain")
     return Arm(
         read_encoder(folder, "metatrain"),
         read_learner(folder, "metatrain"),
-        learner_spec(read_description(folder, "metatrain")),
+        learner_spec(described),
+        EncoderSpec(**described["encoder"]),
     )
 
 

@@ -64,5 +64,5 @@ def with_adaptation(
     adapted = {}
     for name, arm in arms.items():
         head = replace(spec, name=adaptation, dim=arm.encoder.width)
-        adapted[name] = Arm(arm.encoder, build_head(head, arm.encoder, centre), head)
+        adapted[name] = replace(arm, learner=build_head(head, arm.encoder, centre), spec=head)
     return adapted

@@ -1,6 +1,7 @@
 """Answers of every arm to the same episodes of every protocol."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,15 +12,13 @@ from tasks.artifacts.image_store import Part
 from tasks.episodes.protocol import draw_protocol
 from tasks.episodes.sampler import Episodes
 from tasks.evaluate.arms import TITLES, Arm, Embedded
+from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.fitting import Size
 from tasks.evaluate.measured import Answers, Measured
+from tasks.evaluate.run_length import moving, run_length
 from tasks.evaluate.tuning import Tuner
-from tasks.learners.learner import as_learner
 from tasks.learners.scoring import model_scores
 from tasks.params.evaluate import Protocol
-from tasks.progress import Track, untracked
-
-_CHUNK_SCORES = 10_000_000  # bounds the memory of scores that are held at a time, 40 MB
 
 
 def measure(
@@ -27,7 +26,7 @@ def measure(
     arms: Mapping[str, Arm],
     embedded: Embedded,
     tuner: Tuner | None,
-    track: Track,
+    fan_out: FanOut,
     *,
     episodes: int,
     queries: int,
@@ -40,7 +39,7 @@ def measure(
         arms: what is compared.
         embedded: embeddings of the parts that they name.
         tuner: makes the arm `tuned` from `transfer`; None leaves it out.
-        track: shows progress.
+        fan_out: works on the episodes.
         episodes: of each protocol.
         queries: images of a class in an episode.
         seed: `seed` of `params.yaml`.
@@ -49,7 +48,7 @@ def measure(
         DataError: a domain has too few classes, or too few images in them.
     """
     results = []
-    for kind in track(kinds, "episodes", len(kinds)):
+    for kind in fan_out.track(kinds, "episodes", len(kinds)):
         part = embedded.parts[kind.domain]
         drawn = draw(kind, part, episodes, queries=queries, seed=seed)
         # What is tuned is tuned to the way of the episodes, once it is known.
@@ -60,14 +59,11 @@ def measure(
             if name in arms:
                 found = arms[name], embedded.of(name, kind.domain)
             elif name == "tuned" and choice:
-                transfer = arms["transfer"].encoder
-                found = (
-                    Arm(transfer, choice.learner, choice.candidate.spec),
-                    embedded.of("transfer", kind.domain),
-                )
+                best = replace(arms["transfer"], learner=choice.learner, spec=choice.candidate.spec)
+                found = best, embedded.of("transfer", kind.domain)
             else:
                 continue
-            told[name] = answers(*found, part.images, drawn, track)
+            told[name] = answers(*found, part.images, drawn, fan_out)
         results.append(Measured(kind, drawn, told, choice.summary() if choice else None))
     return results
 
@@ -94,32 +90,28 @@ def answers(
     embeddings: Tensor,
     images: NDArray[np.uint8],
     episodes: Episodes,
-    track: Track = untracked,
+    fan_out: FanOut | None = None,
 ) -> Answers:
-    """What an arm says about all queries, some episodes at a time: all classes make many scores.
+    """What an arm says about all queries.
 
     Args:
         arm: answers.
         embeddings: by its encoder, of the same images.
         images: that the episodes name.
         episodes: which images.
-        track: shows the progress of arms that adapt their network.
+        fan_out: works on them; None is this process.
     """
-    count, way, queries = episodes.query.shape
-    moves = as_learner(arm.learner).moves_network
-    chunk = max(1, _CHUNK_SCORES // (way * way * queries))
-    predicted, confidence = [], []
-    for at in range(0, count, chunk):
-        scores = model_scores(
-            arm.encoder,
-            arm.learner,
-            images,
-            embeddings,
-            episodes.between(at, at + chunk),
-            track if moves else untracked,
-        )
-        guess = scores.argmax(dim=-1)
-        sure = torch.gather(scores.softmax(dim=-1), -1, guess[..., None])
-        predicted.append(guess.numpy())
-        confidence.append(sure[..., 0].numpy())
-    return Answers(np.concatenate(predicted), np.concatenate(confidence))
+    length, label = run_length(arm, embeddings, episodes), moving(arm)
+    told = (fan_out or FanOut()).over(
+        episodes, length, _answers, arm, embeddings, images, label=label
+    )
+    return Answers(*(np.concatenate(columns) for columns in zip(*told, strict=True)))
+
+
+def _answers(
+    arm: Arm, embeddings: Tensor, images: NDArray[np.uint8], episodes: Episodes
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    scores = model_scores(arm.encoder, arm.learner, images, embeddings, episodes)
+    guess = scores.argmax(dim=-1)
+    sure = torch.gather(scores.softmax(dim=-1), -1, guess[..., None])
+    return guess.numpy(), sure[..., 0].numpy()

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from tasks.episodes.sampler import Pool
 from tasks.evaluate.arms import Arm, Embedded
+from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.fitting import Size
 from tasks.evaluate.measuring import answers
 from tasks.evaluate.statistics import estimate
 from tasks.params.evaluate import ShotsCurve
-from tasks.progress import Track
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def shots_curve(
     domain: str,
     arms: Mapping[str, Arm],
     embedded: Embedded,
-    track: Track,
+    fan_out: FanOut,
     seed: int,
 ) -> Shots | None:
     """Measure all arms at each number of shots.
@@ -74,7 +74,7 @@ def shots_curve(
         domain: where the classes come from.
         arms: what is compared.
         embedded: embeddings of the domain.
-        track: shows the progress of arms that adapt their network.
+        fan_out: works on the episodes.
         seed: `seed` of `params.yaml`.
 
     Returns:
@@ -93,7 +93,7 @@ def shots_curve(
         size = Size(way, shot, asked.queries)
         drawn = size.draw(pool, asked.episodes, seed=seed, purpose=f"evaluate shots {domain}")
         for name, arm in arms.items():
-            told = answers(arm, embedded.of(name, domain), part.images, drawn, track)
+            told = answers(arm, embedded.of(name, domain), part.images, drawn, fan_out)
             columns[name].append((told.predicted == truth).mean(axis=1))
     accuracy = {arm: np.stack(values, axis=1) for arm, values in columns.items()}
     return Shots(domain, way, carried, tuple(set(wanted) - set(carried)), accuracy)

@@ -20,6 +20,7 @@ from tasks.artifacts.model_store import read_description
 from tasks.evaluate import tables
 from tasks.evaluate.adaptation_curve import AdaptationCurve, adaptation_curve
 from tasks.evaluate.arms import TITLES, Arm, Embedded, arms
+from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.heads import centre_of, with_adaptation
 from tasks.evaluate.leakage import leakage, weights_of
 from tasks.evaluate.measured import Measured
@@ -31,6 +32,7 @@ from tasks.evaluate.seconds import Seconds, time_curves
 from tasks.evaluate.shots_curve import Shots, shots_curve
 from tasks.evaluate.trainings import trainings
 from tasks.evaluate.tuning import Tuner, candidates
+from tasks.evaluate.workers import open_workers
 from tasks.learners.spec import LearnerSpec
 from tasks.params import Params
 from tasks.params.evaluate import Evaluate
@@ -44,8 +46,9 @@ def evaluate(params: Params, track: Track) -> None:
 
     Raises:
         DataError: the image store or a model is missing or damaged.
-        ParametersError: the episodes asked for cannot be drawn from the classes there are, or the
-            model normalises in a way that is not allowed.
+        ParametersError: the episodes asked for cannot be drawn from the classes there are, the
+            model normalises in a way that is not allowed, or the workers cannot be had.
+        LostProcessError: a worker was killed, or none answers.
     """
     section, seed = params.evaluate, params.seed
     optimisation.deterministic()
@@ -59,29 +62,33 @@ def evaluate(params: Params, track: Track) -> None:
     meta = trained["meta"].spec
     head = LearnerSpec(section.adaptation, meta.dim, meta.initial_temperature)
     compared = with_adaptation(trained, section.adaptation, centre, _fine_tuned(head, section))
-    tuner = Tuner(
-        trained["transfer"].encoder,
-        parts["validation"],
-        embedded.of("transfer", "validation"),
-        candidates(
-            trained["transfer"].encoder.width, meta.initial_temperature, section.fine_tuning
-        ),
-        centre,
-        section.fine_tuning.episodes,
-        seed,
+    tried = candidates(
+        trained["transfer"].encoder.width, meta.initial_temperature, section.fine_tuning
     )
-    results = measure(
-        section.protocols,
-        compared,
-        embedded,
-        tuner,
-        track,
-        episodes=section.episodes,
-        queries=section.queries,
-        seed=seed,
-    )
-    curves = _curves(section, trained, embedded, track, seed)
-    shots = _shots(section, compared, embedded, track, seed)
+    with open_workers(section.workers, section.runner) as runner:
+        fan_out = FanOut(runner, track)
+        tuner = Tuner(
+            trained["transfer"],
+            parts["validation"],
+            embedded.of("transfer", "validation"),
+            tried,
+            centre,
+            section.fine_tuning.episodes,
+            seed,
+            fan_out,
+        )
+        results = measure(
+            section.protocols,
+            compared,
+            embedded,
+            tuner,
+            fan_out,
+            episodes=section.episodes,
+            queries=section.queries,
+            seed=seed,
+        )
+        curves = _curves(section, trained, embedded, fan_out, seed)
+        shots = _shots(section, compared, embedded, fan_out, seed)
     metrics = {
         "format": 1,
         "episodes": section.episodes,
@@ -147,24 +154,24 @@ def _fine_tuned(head: LearnerSpec, section: Evaluate) -> LearnerSpec:
 
 
 def _curves(
-    section: Evaluate, trained: Mapping[str, Arm], embedded: Embedded, track: Track, seed: int
+    section: Evaluate, trained: Mapping[str, Arm], embedded: Embedded, fan_out: FanOut, seed: int
 ) -> list[AdaptationCurve]:
     asked = [(one, domain) for one in section.curve for domain in section.domains(one.domain)]
     found = [
-        adaptation_curve(one, domain, trained, embedded, seed)
-        for one, domain in track(asked, "adaptation curves", len(asked))
+        adaptation_curve(one, domain, trained, embedded, seed, fan_out)
+        for one, domain in fan_out.track(asked, "adaptation curves", len(asked))
     ]
     # Shrunk to the same size, two are one.
     return list({one.key: one for one in found if one}.values())
 
 
 def _shots(
-    section: Evaluate, compared: Mapping[str, Arm], embedded: Embedded, track: Track, seed: int
+    section: Evaluate, compared: Mapping[str, Arm], embedded: Embedded, fan_out: FanOut, seed: int
 ) -> list[Shots]:
     asked = [(one, domain) for one in section.shots for domain in section.domains(one.domain)]
     found = [
-        shots_curve(one, domain, compared, embedded, track, seed)
-        for one, domain in track(asked, "shots curves", len(asked))
+        shots_curve(one, domain, compared, embedded, fan_out, seed)
+        for one, domain in fan_out.track(asked, "shots curves", len(asked))
     ]
     return list({one.key: one for one in found if one}.values())
 

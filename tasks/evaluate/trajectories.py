@@ -88,16 +88,21 @@ def accuracies_along(
         Shares of right answers `(option, step, episode)`, 0..1, float64; ties go to the first
         class.
     """
-    count, way, shot = episodes.support.shape
-    support = way * shot
-    dim = embeddings.shape[1]
-    floats = way * min(support, dim) * len(rates) + (episodes.query[0].size + support) * dim
-    chunk = max(1, _CHUNK_FLOATS // floats)
+    chunk = episodes_at_once(embeddings, episodes, rates)
     parts = [
         _chunk(start, embeddings, episodes.between(at, at + chunk), rates, listed)
-        for at in range(0, count, chunk)
+        for at in range(0, len(episodes.classes), chunk)
     ]
     return torch.cat(parts, dim=-1)
+
+
+def episodes_at_once(embeddings: Tensor, episodes: Episodes, rates: Tensor) -> int:
+    """How many episodes are descended on together; arguments as in `accuracies_along`."""
+    way, shot = (int(one) for one in episodes.support.shape[1:])
+    support = way * shot
+    dim = embeddings.shape[1]
+    floats = way * min(support, dim) * len(rates) + (int(episodes.query[0].size) + support) * dim
+    return max(1, _CHUNK_FLOATS // floats)
 
 
 def _chunk(

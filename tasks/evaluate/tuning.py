@@ -13,13 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.artifacts.image_store import Part
-from tasks.backbones.encoder import Encoder
-from tasks.episodes.sampler import Pool, imbalanced
+from tasks.episodes.sampler import Episodes, Pool, imbalanced
+from tasks.evaluate.arms import Arm
+from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.fitting import Size, fitting
 from tasks.evaluate.heads import Centre, build_head
+from tasks.evaluate.run_length import moving, run_length
 from tasks.learners.scoring import accuracies, model_scores
 from tasks.learners.spec import LearnerSpec
 from tasks.params.evaluate import FineTuning
@@ -113,22 +117,24 @@ class Tuner:
     """Chooses once for each size of episode.
 
     Attributes:
-        encoder: the backbone from transfer.
+        transfer: has the backbone.
         validation: the classes that choose.
         embeddings: of their images.
         tried: the candidates.
         centre: mean of base embeddings.
         episodes: how many choose.
         seed: `seed` of `params.yaml`.
+        fan_out: works on the episodes.
     """
 
-    encoder: Encoder
+    transfer: Arm
     validation: Part
     embeddings: Tensor
     tried: Sequence[Candidate]
     centre: Centre
     episodes: int
     seed: int
+    fan_out: FanOut = field(default_factory=FanOut)
     _chosen: dict[tuple[Size, bool], Choice] = field(default_factory=dict)
 
     def choose(self, asked: Size, uneven: bool = False) -> Choice | None:
@@ -155,12 +161,24 @@ class Tuner:
             drawn = imbalanced(drawn, 0, seed=self.seed, purpose=_PURPOSE)
         best, scores = None, {}
         for candidate in self.tried:
-            learner = build_head(candidate.spec, self.encoder, self.centre)
-            found = model_scores(
-                self.encoder, learner, self.validation.images, self.embeddings, drawn
+            learner = build_head(candidate.spec, self.transfer.encoder, self.centre)
+            arm = replace(self.transfer, learner=learner, spec=candidate.spec)
+            told = self.fan_out.over(
+                drawn,
+                run_length(arm, self.embeddings, drawn),
+                _accuracies,
+                *(arm, self.embeddings, self.validation.images),
+                label=moving(arm),
             )
-            scores[candidate.title] = accuracies(found, drawn).mean().item()
+            scores[candidate.title] = float(np.concatenate(told).mean())
             if best is None or scores[candidate.title] > scores[best[0].title]:
                 best = candidate, learner
         assert best is not None  # there always are prototypes
         return Choice(*best, size, scores)
+
+
+def _accuracies(
+    arm: Arm, embeddings: Tensor, images: NDArray[np.uint8], episodes: Episodes
+) -> NDArray[np.float64]:
+    found = model_scores(arm.encoder, arm.learner, images, embeddings, episodes)
+    return accuracies(found, episodes).numpy()

@@ -95,6 +95,8 @@ class Evaluate(Section):
         "network_fine_tuning",
     ]
     transductive: bool
+    workers: PositiveInt = 1
+    runner: Literal["processes", "dask"] = "processes"
     protocols: Annotated[list[Protocol], Field(min_length=1)]
     curve: list[Curve]
     shots: list[ShotsCurve]

@@ -40,6 +40,8 @@ def test_the_committed_params_are_valid() -> None:
         ({"evaluation": {}}, ["evaluation", "unknown key", "did you mean evaluate"]),
         ({"evaluate__episodes": "many"}, ["evaluate.episodes", "'many'", "valid integer"]),
         ({"evaluate__episodes": 10}, ["evaluate.episodes", "10", "greater than or equal to 30"]),
+        ({"evaluate__workers": 0}, ["evaluate.workers", "0", "greater than 0"]),
+        ({"evaluate__runner": "threads"}, ["evaluate.runner", "'threads'", "processes", "dask"]),
         ({"pretrain__backbone": "vgg"}, ["pretrain.backbone", "'vgg'", "conv4", "resnet18"]),
         ({"pretrain__learning_rate": float("nan")}, ["pretrain.learning_rate", "nan"]),
         ({"pretrain__epochs": None}, ["pretrain.epochs", "missing"]),

@@ -10,6 +10,7 @@ from tasks.backbones.build import EncoderSpec, build
 from tasks.episodes.sampler import Episodes, Pool
 from tasks.evaluate.adaptation_curve import adaptation_curve, starts_of, steps_until
 from tasks.evaluate.arms import Arm, Embedded, start_of
+from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.fitting import Size, fitting
 from tasks.evaluate.shots_curve import shots_curve
 from tasks.evaluate.trajectories import STEPS, Start, accuracies_along
@@ -17,7 +18,6 @@ from tasks.learners.learner import as_learner, build_learner
 from tasks.learners.scoring import episode_accuracies
 from tasks.learners.spec import LearnerSpec
 from tasks.params.evaluate import Curve, ShotsCurve
-from tasks.progress import untracked
 
 DIM = 12
 SPEC = LearnerSpec("anil", DIM, initial_temperature=5.0, inner_steps=3, inner_learning_rate=2.0)
@@ -134,7 +134,7 @@ def test_curves_shrink_to_what_the_classes_carry_and_need_no_meta_alone() -> Non
     assert all(one.shape == (30, len(STEPS)) for one in curve.accuracy.values())
     assert (curve.accuracy["transfer"][:, 0] == 1 / 4).all()
     wanted = ShotsCurve(domain="novel", way=3, shots=[1, 2, 20], queries=2, episodes=30)
-    shots = shots_curve(wanted, "novel", arms, embedded, untracked, seed=1)
+    shots = shots_curve(wanted, "novel", arms, embedded, FanOut(), seed=1)
     assert shots is not None and shots.shots == (1, 2) and shots.left_out == (20,)
 
 

@@ -9,6 +9,7 @@ from tasks.episodes.sampler import Episodes
 from tasks.errors import ParametersError
 from tasks.evaluate.arms import Arm, Embedded
 from tasks.evaluate.confusion import hardest_pairs
+from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.heads import centre_of
 from tasks.evaluate.measured import Answers, Measured
 from tasks.evaluate.measuring import answers, draw, measure
@@ -17,7 +18,6 @@ from tasks.evaluate.tuning import Candidate, Tuner
 from tasks.learners.learner import build_learner
 from tasks.learners.spec import LearnerSpec
 from tasks.params.evaluate import Protocol
-from tasks.progress import untracked
 
 SPEC = LearnerSpec("cosine", 16)
 
@@ -59,7 +59,7 @@ def test_all_ways_take_every_class_that_has_enough_images() -> None:
     arms = compared()
     embedded = Embedded(arms, {"novel": novel})
     [told] = measure(
-        [protocol(way="all")], arms, embedded, None, untracked, episodes=20, queries=3, seed=1
+        [protocol(way="all")], arms, embedded, None, FanOut(), episodes=20, queries=3, seed=1
     )
     summary = told.summary()
     assert (told.key, summary["way"], summary["all_classes"]) == ("novel_allway_2shot", 7, True)
@@ -86,7 +86,7 @@ def test_answers_in_parts_are_the_answers(monkeypatch: pytest.MonkeyPatch) -> No
     arm = compared()["meta"]
     embeddings = Embedded({"meta": arm}, {"novel": novel}).of("meta", "novel")
     whole = answers(arm, embeddings, novel.images, drawn)
-    monkeypatch.setattr("tasks.evaluate.measuring._CHUNK_SCORES", 1)
+    monkeypatch.setattr("tasks.evaluate.run_length._RUN_SCORES", 1)
     single = answers(arm, embeddings, novel.images, drawn)
     assert np.array_equal(whole.predicted, single.predicted)
     assert np.allclose(whole.confidence, single.confidence, atol=1e-6)
@@ -137,17 +137,18 @@ def test_tuning_takes_what_validation_prefers_whatever_novel_classes_would(
 ) -> None:
     validation, novel = planted(by_length), planted(not by_length)
     network = encoder()
-    embedded = Embedded({"transfer": Arm(network, build_learner(SPEC), SPEC)}, {"v": validation})
+    transfer = Arm(network, build_learner(SPEC), SPEC)
+    embedded = Embedded({"transfer": transfer}, {"v": validation})
     tried = [
         Candidate("prototypes", LearnerSpec("prototype", 16)),
         Candidate("cosine", LearnerSpec("cosine", 16)),
     ]
     centre = centre_of(validation, 1)
-    tuner = Tuner(network, validation, embedded.of("transfer", "v"), tried, centre, 60, seed=1)
+    tuner = Tuner(transfer, validation, embedded.of("transfer", "v"), tried, centre, 60, seed=1)
     arms = compared()
     seen = Embedded(arms, {"novel": novel})
     [told] = measure(
-        [protocol(shot=1)], arms, seen, tuner, untracked, episodes=40, queries=3, seed=1
+        [protocol(shot=1)], arms, seen, tuner, FanOut(), episodes=40, queries=3, seed=1
     )
     assert told.tuned is not None
     assert told.tuned["chosen"] == best
