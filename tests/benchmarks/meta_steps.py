@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -39,8 +40,8 @@ Gradients = dict[str, Tensor]
 class AsStored(EpisodeImages):
     """Images as they are: what varies them costs the same on both sides."""
 
-    def _varied(self, indices: Tensor, _: torch.Generator) -> Tensor:
-        stored = torch.from_numpy(self.part.images[indices.flatten().numpy()])
+    def _varied(self, indices: NDArray[np.int64], _: torch.Generator) -> Tensor:
+        stored = torch.from_numpy(self.part.images[indices.ravel()])
         return (stored.permute(0, 3, 1, 2) / 255).unflatten(0, (len(indices), -1))
 
 
