@@ -225,7 +225,9 @@ class OneByOne:
         at = {name: value.detach().requires_grad_() for name, value in adapted.items()}
         together = self.learner.normalisation == "transductive"
         count, loss = len(query) if together else _QUERIES_AT_ONCE, 0.0
-        for images, labels in zip(query.split(count), truth.split(count), strict=True):
+        for images, labels in zip(
+            torch.split(query, count), torch.split(truth, count), strict=True
+        ):
             scores = self.learner.network_logits(encoder, at, images)
             part = F.cross_entropy(scores, labels, reduction="sum") / len(query)
             part.backward()  # type: ignore[no-untyped-call]
