@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # torch's builds for Linux bring CUDA along: 5 GB, and pip needs room to unpack.
 NEEDED_GB ?= 9
+# Tests check the shapes of tensors at every call; what is timed does not.
+UNCHECKED := -o addopts="--strict-markers --strict-config --import-mode=importlib"
 
 .PHONY: run server test quick long faults bench check format setup clean
 
@@ -36,7 +38,7 @@ faults: $(READY)
 	@$(BIN)/python -m tests.faults.table faults.jsonl
 
 bench: $(READY)
-	@$(BIN)/python -m pytest tests/benchmarks -m benchmark --benchmark-columns=median,iqr,rounds
+	@$(BIN)/python -m pytest tests/benchmarks -m benchmark $(UNCHECKED) $(BENCH)
 
 quick: $(READY)
 	@$(BIN)/python -m pytest tests -m "not slow and not long and not benchmark"

@@ -112,10 +112,13 @@ def launch(stage: str, processes: int, work: Callable[..., None], *arguments: An
     except SignalException as ended:
         _end_by(ended.sigval)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        if failure.exitcode >= 0:
-            raise (_fault(asked.verdict) or _fault(asked.echo) or error) from None
-        name = signal.Signals(-failure.exitcode).name
+        # Who lost the one that was killed may have been heard before it was missed.
+        killed = [one.exitcode for one in error.failures.values() if one.exitcode < 0]
+        if fault := _fault(asked.verdict):
+            raise fault from None
+        if not killed:
+            raise (_fault(asked.echo) or error) from None
+        name = signal.Signals(-killed[0]).name
         raise LostProcessError(
             f"one of {processes} processes was killed ({name}) {RESTARTS + 1} times; is memory "
             f"short? Run it again to go on, or set {stage}.processes lower"

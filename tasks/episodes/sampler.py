@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasks.errors import DataError
 from tasks.randomness import entropy
 
-_CHUNK_KEYS = 4_000_000  # bounds the memory of one bulk draw, 32 MB of keys
+_CHUNK_KEYS = 1_000_000  # bounds the memory of one bulk draw, 8 MB of keys
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,18 @@ class Pool:
         image_key = entropy(seed, "episode images", purpose, *asked)
         group_key = entropy(seed, "episode groups", purpose, *asked)
         chunk = max(1, _CHUNK_KEYS // (way * int(self.counts.max()) + len(able)))
-        parts = []
-        for start in range(first, first + episodes, chunk):
-            numbers = np.arange(start, min(start + chunk, first + episodes))
+        classes = np.empty((episodes, way), np.int64)
+        images = np.empty((episodes, way, shot + queries), np.int64)
+        for start in range(0, episodes, chunk):
+            numbers = first + np.arange(start, min(start + chunk, episodes))
+            part = slice(start, start + len(numbers))
             keys = _keys(class_key, numbers, len(able))
             if groups is not None:
                 keys = _confined(keys, groups[able], way, _keys(group_key, numbers, 1)[:, 0])
-            order = np.argsort(keys, axis=1)
-            classes = able[order[:, :way]]
-            images = self._images(classes, numbers, shot + queries, image_key)
-            parts.append((classes, images[..., :shot], images[..., shot:]))
-        return Episodes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+            classes[part] = able[np.argsort(keys, axis=1)[:, :way]]
+            images[part] = self._images(classes[part], numbers, shot + queries, image_key)
+        support, query = (np.ascontiguousarray(one) for one in np.split(images, [shot], axis=2))
+        return Episodes(classes, support, query)
 
     def able(self, images: int, groups: NDArray[np.int64] | None = None) -> int:
         """How many classes have at least `images` images; with groups, of the largest group."""

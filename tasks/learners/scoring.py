@@ -62,12 +62,34 @@ def episode_scores(
     per_episode = (way * shot + episodes.query[0].size + way) * embeddings.shape[1]
     chunk = max(1, _CHUNK_FLOATS // per_episode)
     classes, labels = torch.arange(way), support_labels(episodes)
-    parts = []
+    supports, queries = _LookUp(embeddings), _LookUp(embeddings)
+    scores = embeddings.new_empty(count, episodes.query[0].size, way)
     for at in range(0, count, chunk):
-        support = embeddings[torch.from_numpy(episodes.support[at : at + chunk]).flatten(1)]
-        query = embeddings[torch.from_numpy(episodes.query[at : at + chunk]).flatten(1)]
-        parts.append(episode_logits(learner, support, labels[at : at + chunk], classes, query))
-    return torch.cat(parts)
+        part = slice(at, at + chunk)
+        support, query = supports(episodes.support[part]), queries(episodes.query[part])
+        scores[part] = episode_logits(learner, support, labels[part], classes, query)
+    return scores
+
+
+class _LookUp:
+    """Looks up embeddings, always into the same memory.
+
+    Given back and asked for again, blocks of this size leave holes in which the next one does not
+    fit: at times a process grew to four times of what it needs.
+    """
+
+    def __init__(self, embeddings: Float[Tensor, "image dim"]) -> None:
+        self._embeddings = embeddings
+        self._memory = embeddings.new_empty(0)
+
+    def __call__(self, images: NDArray[np.int64]) -> Float[Tensor, "episode images dim"]:
+        places = torch.from_numpy(images).flatten()
+        size = len(places) * self._embeddings.shape[1]
+        if len(self._memory) < size:
+            self._memory = self._embeddings.new_empty(size)
+        found = self._memory[:size].view(len(places), -1)
+        torch.index_select(self._embeddings, 0, places, out=found)
+        return found.view(len(images), -1, self._embeddings.shape[1])
 
 
 @torch.no_grad()

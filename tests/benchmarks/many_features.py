@@ -4,7 +4,6 @@ python -m tests.benchmarks.many_features
 """
 
 import json
-import resource
 
 import numpy as np
 import psutil
@@ -14,6 +13,7 @@ from tasks.episodes.sampler import Pool
 from tasks.evaluate.statistics import estimate
 from tasks.learners.prototype import Prototype
 from tasks.learners.scoring import episode_accuracies
+from tests.benchmarks.peak import peak_bytes
 
 CLASSES, IMAGES_OF_A_CLASS, DIM = 1000, 100, 512
 WAY, SHOT, QUERIES, EPISODES = 5, 5, 15, 10_000
@@ -29,7 +29,7 @@ def main() -> None:
         0, EPISODES, way=WAY, shot=SHOT, queries=QUERIES, seed=1, purpose="benchmark"
     )
     found = estimate(episode_accuracies(Prototype(), embeddings, episodes).numpy())
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_bytes()
     features = embeddings.element_size() * embeddings.nelement()
     told = {"before": before, "features": features, "peak": peak, "accuracy": found.mean}
     print(json.dumps(told))

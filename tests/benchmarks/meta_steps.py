@@ -8,7 +8,6 @@ gradient of the same meta-batch: four tasks, five ways, one shot, 15 queries, fi
 """
 
 import json
-import resource
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import build_learner
 from tasks.learners.spec import LearnerSpec
 from tasks.metatrain.meta_gradients import EpisodeImages, MetaGradient, OneByOne, Together
+from tests.benchmarks.peak import peak_bytes
 
 TASKS, WAY, SHOT, QUERIES, STEPS = 4, 5, 1, 15, 5
 SIDE_PX, WIDTH, SCALE, RATE = 28, 64, 10.0, 0.05
@@ -171,7 +171,7 @@ def main() -> None:
     before = psutil.Process().memory_info().rss
     for _ in range(3):
         step()
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_bytes()
     print(json.dumps({"before": before, "peak": peak}))
 
 
