@@ -110,7 +110,7 @@ def test_a_killed_rank_starts_again_from_the_checkpoint(tiny_project: Project, s
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=str)
 def test_a_stage_dies_whole_and_goes_on_later(tiny_project: Project, by: signal.Signals) -> None:
-    project(tiny_project, LONGER["pretrain"])
+    project(tiny_project, {"pretrain": {"epochs": 120}})
     process = start("pretrain")
     wait_for_checkpoint("pretrain", process)
     family = psutil.Process(process.pid).children(recursive=True)
