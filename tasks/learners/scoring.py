@@ -13,7 +13,7 @@ from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import Learner, as_learner, episode_logits
 from tasks.progress import Track, untracked
 
-_CHUNK_FLOATS = 4_000_000  # bounds the memory of a chunk of episodes, 16 MB; larger is slower
+_CHUNK_FLOATS = 1_000_000  # of embeddings at a time, 4 MB, which stay in the cache; others take longer
 
 
 def model_scores(
