@@ -13,7 +13,7 @@ from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import Learner, as_learner, episode_logits
 from tasks.progress import Track, untracked
 
-_CHUNK_FLOATS = 1_000_000  # of embeddings at a time, 4 MB, which stay in the cache; others take longer
+_CHUNK_FLOATS = 1_000_000  # of embeddings at a time: 4 MB, which stay in the cache
 
 
 def model_scores(
