@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from moto import server as moto_server
 from tests.integration.conftest import Toy
 
 SECRET = "a-secret-that-nobody-may-read"
-BUCKET = "shop"
+_NUMBERS = count(1)  # of buckets: all servers of a process share what is in them
 
 
 class Store:
@@ -98,7 +99,8 @@ class Bucket(Store):
             return serve(environ, start_response)
 
         self.server._server.app = watched
-        self.url = f"s3://{BUCKET}/dvc"
+        self.bucket = f"shop-{next(_NUMBERS)}"
+        self.url = f"s3://{self.bucket}/dvc"
         self.env = {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": "the-key",
@@ -114,26 +116,26 @@ class Bucket(Store):
             aws_secret_access_key=SECRET,
             region_name="us-east-1",
         )
-        self.client.create_bucket(Bucket=BUCKET)
+        self.client.create_bucket(Bucket=self.bucket)
 
     def fetched(self) -> list[str]:
         """The objects that were really read, in order."""
-        start = f"/{BUCKET}/dvc/"
+        start = f"/{self.bucket}/dvc/"
         return [path[len(start) :] for method, path in self.asked
                 if method == "GET" and path.startswith(start)]  # fmt: skip
 
     def keys(self) -> list[str]:
-        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix="dvc/").get("Contents", [])
+        found = self.client.list_objects_v2(Bucket=self.bucket, Prefix="dvc/").get("Contents", [])
         return sorted(one["Key"].removeprefix("dvc/") for one in found)
 
     def read(self, key: str) -> bytes:
-        return bytes(self.client.get_object(Bucket=BUCKET, Key=f"dvc/{key}")["Body"].read())
+        return bytes(self.client.get_object(Bucket=self.bucket, Key=f"dvc/{key}")["Body"].read())
 
     def write(self, key: str, content: bytes) -> None:
-        self.client.put_object(Bucket=BUCKET, Key=f"dvc/{key}", Body=content)
+        self.client.put_object(Bucket=self.bucket, Key=f"dvc/{key}", Body=content)
 
     def remove(self, key: str) -> None:
-        self.client.delete_object(Bucket=BUCKET, Key=f"dvc/{key}")
+        self.client.delete_object(Bucket=self.bucket, Key=f"dvc/{key}")
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_a_release_takes_imported_data_as_its_source_holds_it_today(
     put_source(bucket, GOOD)
     bucket.add_to(fresh)
     fresh.git("rm", "-q", "quality.txt")
-    source = "s3://shop/source/quality.txt"
+    source = f"s3://{bucket.bucket}/source/quality.txt"
     code, output = fresh.run("dvc", "import-url", "-q", source, "quality.txt")
     assert code == 0, output
     fresh.git("add", "--all")
@@ -149,14 +149,16 @@ def test_a_release_takes_imported_data_as_its_source_holds_it_today(
     assert "quality.txt.dvc" in fresh.git("diff", "--name-only", "HEAD", "bundle@v0.2.0")
     second, tags = fresh.bits(), fresh.tags()
     assert second != first
-    bucket.client.delete_object(Bucket="shop", Key="source/quality.txt")
+    bucket.client.delete_object(Bucket=bucket.bucket, Key="source/quality.txt")
     output = fresh.refused(2)
     assert "quality.txt.dvc: its source cannot be read" in output
     assert (fresh.bits(), fresh.tags()) == (second, tags)
 
 
 def put_source(bucket: Bucket, quality: str) -> None:
-    bucket.client.put_object(Bucket="shop", Key="source/quality.txt", Body=f"{quality}\n".encode())
+    bucket.client.put_object(
+        Bucket=bucket.bucket, Key="source/quality.txt", Body=f"{quality}\n".encode()
+    )
 
 
 def test_a_source_folder_that_is_tracked_reaches_the_clone(fresh: Project, tmp_path: Path) -> None:
