@@ -3,6 +3,8 @@
 import json
 import re
 import subprocess
+import time
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -25,9 +27,17 @@ class Api:
             data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with OPENER.open(request, timeout=30) as response:
-            text = response.read()
-        return json.loads(text) if text else None
+        for pause_s in (1, 2, 4, None):
+            try:
+                with OPENER.open(request, timeout=30) as response:
+                    text = response.read()
+                return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                # SQLite is being written to; Prefect's own client asks again, too.
+                if error.code != 503 or pause_s is None:
+                    raise
+                time.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
 
     def deployment(self, name: str) -> dict[str, Any]:
         return dict(self.get(f"deployments/name/{name}"))
