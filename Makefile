@@ -28,7 +28,7 @@ test: $(READY)
 	@$(BIN)/python -m pytest tests -m "not long and not benchmark" --numprocesses 2 --dist loadfile
 
 long: $(READY)
-	@$(BIN)/python -m pytest tests -m long
+	@$(BIN)/python -m pytest tests -m long --numprocesses 2 --dist loadfile
 
 FAULTS ?= 200
 SEED ?= 1
