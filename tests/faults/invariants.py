@@ -126,7 +126,11 @@ def leftovers(project: FaultProject) -> Iterator[str]:
             yield str(path.relative_to(project.root))
     rwlock = project.root / ".dvc" / "tmp" / "rwlock"
     if rwlock.exists():
-        told = json.loads(rwlock.read_text())  # a file that was cut short keeps DVC out for good
+        try:
+            told = json.loads(rwlock.read_text())
+        except ValueError:
+            yield ".dvc/tmp/rwlock, cut short, which keeps DVC out for good"
+            return
         readers = [info for infos in told.get("read", {}).values() for info in infos]
         for info in [*told.get("write", {}).values(), *readers]:
             if Path("/proc", str(info["pid"])).exists():
