@@ -1,6 +1,7 @@
 """What every process started for the project inherits."""
 
 import os
+import time
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,11 @@ def test_telemetry_is_off_in_every_process_that_is_started(
     assert SILENT.items() <= os.environ.items()
     with (tmp_path / "output").open("wb") as output:
         child = start_bound(["dvc", "--version"], output)
-        assert SILENT.items() <= psutil.Process(child.pid).environ().items()
+        process, deadline = psutil.Process(child.pid), time.monotonic() + 30
+        # Between fork and exec a process has no environment of its own yet.
+        while not SILENT.items() <= process.environ().items():
+            assert time.monotonic() < deadline, process.environ()
+            time.sleep(0.01)
         assert child.wait(timeout=60) == 0
 
 
