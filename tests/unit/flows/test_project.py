@@ -1,9 +1,9 @@
 """What every process started for the project inherits."""
 
 import os
-import time
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
