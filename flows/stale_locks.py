@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tasks.lifeline import is_alive
+
 DVC_STATE = Path(".dvc/tmp")
 RWLOCK = DVC_STATE / "rwlock"
 Entries = dict[str, Any]
@@ -73,12 +75,8 @@ def _living(path: Path) -> Entries:
 def _is_at_work(info: dict[str, Any]) -> bool:
     """Whether the process of an entry lives, and is the one that made it."""
     pid = int(info["pid"])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    if not is_alive(pid):
         return False
-    except PermissionError:
-        pass
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:

@@ -24,7 +24,8 @@ from flows.sweep_plan import SweepPlan, plan_sweep
 from flows.sweep_results import SweepSummary, Trial, outcome_line, trial_rows
 from flows.terminal import show_own_lines
 from flows.trial import Outcome, TrialFailedError, let_trials_run, run_trial, stop_trials
-from tasks.errors import BusyError, HeadstartError, ParametersError
+from tasks.errors import BusyError, HeadstartError
+from tasks.workers import no_dask
 
 Submit = Callable[[Point], tuple[str, PrefectFuture[Outcome]]]
 
@@ -170,10 +171,7 @@ def task_runner(asked: Sweep) -> TaskRunner[Any]:
     try:
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError:
-        raise ParametersError(
-            "runner: found dask, which is not installed; `pip install 'headstart[dask]'`, or take "
-            "runner: threads"
-        ) from None
+        raise no_dask("runner", "threads") from None
     logging.getLogger("distributed").setLevel(logging.WARNING)
     if asked.scheduler is not None:
         return DaskTaskRunner(address=asked.scheduler)

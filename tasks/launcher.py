@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from tasks.artifacts.layout import STATE
 from tasks.errors import HeadstartError, LostProcessError
 from tasks.lifeline import bind_to_parent
 from tasks.progress import Track, untracked
-from tasks.ranks.group import Ranks
+from tasks.ranks.group import ALONE, Ranks
 from tasks.terminal import stage_terminal
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 FOLDER = STATE / "ranks"
 RESTARTS = 3
 SHUTDOWN_S = 5
+ECHO_WAIT_S = 3
 _CHATTY = (
     "torch.distributed.elastic.agent.server.api",
     "torch.distributed.elastic.multiprocessing.api",
@@ -61,6 +63,24 @@ class _Launch:
     def echo(self) -> Path:
         """A fault that may only tell of a process that is gone."""
         return self.folder / "echo.json"
+
+
+def on_ranks(
+    stage: str, processes: int, track: Track, work: Callable[..., None], *arguments: Any
+) -> None:
+    """Do a stage's work: here, or together in several processes; see `launch`.
+
+    Args:
+        stage: its name.
+        processes: how many; with one nothing is launched.
+        track: shows the progress of one alone; several bring their own.
+        work: called as `work(*arguments, track, ranks)`.
+        *arguments: as for any spawned process.
+    """
+    if processes == 1:
+        work(*arguments, track, ALONE)
+    else:
+        launch(stage, processes, work, *arguments)
 
 
 def launch(stage: str, processes: int, work: Callable[..., None], *arguments: Any) -> None:
@@ -139,6 +159,7 @@ def _rank(asked: _Launch) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.set_num_threads(asked.threads)
     attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    asked.echo.unlink(missing_ok=True)  # of an earlier start; nobody works before all have met
     ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     # A file of each start: in the launcher's own store, ranks found addresses of those now dead.
     meeting = asked.folder.resolve() / f"meeting-{attempt}"
@@ -151,7 +172,13 @@ def _rank(asked: _Launch) -> None:
         try:
             asked.work(*asked.arguments, track, ranks)
         except Exception as error:
-            _tell(asked.echo if _is_echo(error) else asked.verdict, error)
+            if _is_echo(error):
+                _tell(asked.echo, error)
+                # The launcher ends all ranks at the first that it finds gone: let that be the one
+                # that was killed.
+                time.sleep(ECHO_WAIT_S)
+            else:
+                _tell(asked.verdict, error)
             # At once: on the way out of Python, this process would wait for the others.
             os._exit(1)
     torch.distributed.destroy_process_group()

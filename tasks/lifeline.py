@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 logger = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
@@ -65,6 +67,19 @@ def bind_to(pid: int, grace_s: float = 0) -> bool:
         return False
     threading.Thread(target=_die_with, args=(handle, grace_s), name="lifeline", daemon=True).start()
     return True
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number on this machine may still do something.
+
+    One that ended and that nobody has taken note of (a zombie) keeps its number, and does nothing.
+    """
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
 
 
 def _ask_for_death_signal() -> bool:

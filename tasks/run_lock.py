@@ -18,6 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tasks.errors import BusyError
+from tasks.lifeline import is_alive
 
 LOCK_FILE = Path(".headstart/run.lock")
 NOTE_FILE = Path(".headstart/run.json")
@@ -92,7 +93,7 @@ def join_run(command: str) -> Iterator[None]:
 def current_holder() -> Holder | None:
     """Who holds the project, as far as a note of a living process says."""
     holder = _read_note()
-    if holder is None or (holder.host == socket.gethostname() and not _is_alive(holder.pid)):
+    if holder is None or (holder.host == socket.gethostname() and not is_alive(holder.pid)):
         return None
     return holder
 
@@ -136,13 +137,3 @@ def _read_note() -> Holder | None:
         return Holder(**json.loads(NOTE_FILE.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+from tasks.errors import ParametersError
 from tasks.lifeline import bind_to_parent
 
 
@@ -14,6 +15,19 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def no_dask(param: str, instead: str) -> ParametersError:
+    """What to raise where Dask is asked for and missing.
+
+    Args:
+        param: that asks for it.
+        instead: what the same param may say without it.
+    """
+    return ParametersError(
+        f"{param}: found dask, which is not installed; `pip install 'headstart[dask]'`, or take "
+        f"{param.rpartition('.')[2]}: {instead}"
+    )
 
 
 def process_pool(

@@ -152,6 +152,11 @@ def die(folder: Path, times: int, track: Track, ranks: Ranks) -> None:
     ranks.sum(torch.ones(1))
 
 
+def be_here(folder: Path, track: Track, ranks: Ranks) -> None:
+    """Says which process did it."""
+    _count(folder, ranks)
+
+
 def _count(folder: Path, ranks: Ranks) -> None:
     (folder / f"started-{ranks.number}-{os.getpid()}").touch()
 

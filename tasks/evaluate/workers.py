@@ -19,11 +19,11 @@ from multiprocessing import resource_tracker
 from typing import Any, Literal
 
 from tasks.artifacts.layout import STATE
-from tasks.errors import LostProcessError, ParametersError
+from tasks.errors import LostProcessError
 from tasks.evaluate.fan_out import Alone, Runner, Shared
 from tasks.evaluate.lending import Lender
 from tasks.lifeline import bind_to
-from tasks.workers import process_pool
+from tasks.workers import no_dask, process_pool
 
 LENT = STATE / "lent"
 DASK_VARIABLE = "HEADSTART_DASK"
@@ -86,10 +86,7 @@ def _dask(workers: int) -> Iterator[tuple[Executor, int, tuple[type[BaseExceptio
         distributed: Any = importlib.import_module("distributed")
         comm: Any = importlib.import_module("distributed.comm")
     except ImportError:
-        raise ParametersError(
-            "evaluate.runner: found dask, which is not installed; `pip install 'headstart[dask]'`, "
-            "or take runner: processes"
-        ) from None
+        raise no_dask("evaluate.runner", "processes") from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     address = os.environ.get(DASK_VARIABLE)
     lost = (distributed.KilledWorker, CancelledError, comm.CommClosedError)

@@ -19,14 +19,14 @@ from tasks.backbones.build import EncoderSpec, build, read_encoder
 from tasks.backbones.encoder import Encoder
 from tasks.backbones.scale_and_shift import merge_scale_and_shift
 from tasks.episodes.augmentation import Augmentation
-from tasks.launcher import launch
+from tasks.launcher import on_ranks
 from tasks.learners.selection import validation_selector
 from tasks.metatrain.build import learner_spec, outer_loop, settle_statistics
 from tasks.metatrain.steps import train
 from tasks.params import Params
 from tasks.progress import Track
 from tasks.randomness import entropy
-from tasks.ranks.group import ALONE, Ranks
+from tasks.ranks.group import Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +48,10 @@ def metatrain(params: Params, track: Track, key: str | None = None) -> None:
         ParametersError: the episodes asked for cannot be drawn from the classes there are.
         LostProcessError: of several processes, one was killed again and again.
     """
-    if params.metatrain.processes == 1:
-        _metatrain(params, key, track)
-    else:
-        launch("metatrain", params.metatrain.processes, _metatrain, params, key)
+    on_ranks("metatrain", params.metatrain.processes, track, _metatrain, params, key)
 
 
-def _metatrain(params: Params, key: str | None, track: Track, ranks: Ranks = ALONE) -> None:
+def _metatrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> None:
     optimisation.deterministic()
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())

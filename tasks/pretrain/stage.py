@@ -16,7 +16,7 @@ from tasks.backbones.encoder import Encoder
 from tasks.backbones.weights import load_weights
 from tasks.episodes.augmentation import Augmentation
 from tasks.heads.classifier import build_classifier
-from tasks.launcher import launch
+from tasks.launcher import on_ranks
 from tasks.learners.selection import validation_selector
 from tasks.params import Params
 from tasks.params.pretrain import Pretrain
@@ -27,7 +27,7 @@ from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import Trainer
 from tasks.progress import Track
 from tasks.randomness import entropy
-from tasks.ranks.group import ALONE, Ranks
+from tasks.ranks.group import Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +46,10 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
         ParametersError: the episodes asked for cannot be drawn from the classes there are.
         LostProcessError: of several processes, one was killed again and again.
     """
-    if params.pretrain.processes == 1:
-        _pretrain(params, key, track)
-    else:
-        launch("pretrain", params.pretrain.processes, _pretrain, params, key)
+    on_ranks("pretrain", params.pretrain.processes, track, _pretrain, params, key)
 
 
-def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks = ALONE) -> None:
+def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> None:
     section = params.pretrain
     optimisation.deterministic()
     store = ImageStore(PREPARED)

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from tests.conftest import GOLDEN_BUNDLE, TINY, write_params
+from tests.repository import git
 
 HERE = Path(__file__).parent
 PROGRAMS = Path(sys.executable).parent
@@ -109,15 +110,7 @@ class FaultProject:
         return output
 
     def git(self, *words: str) -> str:
-        author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-        return subprocess.run(
-            ["git", *author, *words],
-            cwd=self.root,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        ).stdout
+        return git(self.root, *words)
 
     def write_source(self, text: str) -> None:
         (self.root / "source.txt").write_text(f"{text}\n")

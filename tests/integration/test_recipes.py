@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tasks.params_file import load_params
 from tests.conftest import ROOT
-from tests.integration.conftest import TIMEOUT_S
+from tests.repository import git
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Toy
@@ -20,19 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SET = ("--set", "export.name=2024", "--name", "other")
-
-
-def git(folder: Path, *words: str) -> str:
-    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    done = subprocess.run(
-        ["git", *author, *words],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-    return done.stdout
 
 
 def commit(toy: Toy) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ import pytest
 import yaml
 
 from tests.conftest import GOLDEN_BUNDLE, TINY, write_params
-from tests.integration.conftest import HERE, TIMEOUT_S, Toy, project_environment
+from tests.integration.conftest import HERE, Toy, project_environment
+from tests.repository import git
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Server
@@ -34,15 +34,7 @@ class Project(Toy):
         return self.root.parent / "store"
 
     def git(self, *words: str) -> str:
-        author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-        return subprocess.run(
-            ["git", *author, *words],
-            cwd=self.root,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        ).stdout
+        return git(self.root, *words)
 
     def commit(self, subject: str = "Change", **files: str) -> None:
         for name, text in files.items():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.stores import SECRET, Bucket, Store, bucket, store
-from tests.integration.test_recipes import commit, git, states
+from tests.integration.test_recipes import commit, states
+from tests.repository import git
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Toy

@@ -12,8 +12,9 @@ import pytest
 
 from tests.integration.conftest import TIMEOUT_S
 from tests.integration.stores import SECRET, Bucket, Folder, Store, bucket, store
-from tests.integration.test_recipes import commit, git, states
+from tests.integration.test_recipes import commit, states
 from tests.integration.test_remotes import FIRST, SECOND, THIRD, cached, fresh_clone, run, share
+from tests.repository import git
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Server, Toy

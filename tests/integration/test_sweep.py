@@ -15,7 +15,8 @@ import yaml
 
 from tasks.params_file import load_params
 from tests.conftest import ROOT
-from tests.integration.test_recipes import commit, git
+from tests.integration.test_recipes import commit
+from tests.repository import git
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Toy

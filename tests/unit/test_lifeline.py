@@ -27,10 +27,7 @@ time.sleep(60)
 def gone(pid: int, within_s: float = 10) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
+        if not lifeline.is_alive(pid):
             return True
         time.sleep(0.02)
     return False
@@ -96,3 +93,14 @@ def test_with_grace_a_process_is_asked_to_end_before_it_is_killed(heeds: bool) -
     kept.wait()
     process.communicate(timeout=10)
     assert process.returncode == (7 if heeds else -9)
+
+
+def test_a_process_lives_until_it_ended_also_where_nobody_took_note_of_that() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert lifeline.is_alive(os.getpid()) and lifeline.is_alive(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.pid_exists(child.pid)  # a zombie
+    assert not lifeline.is_alive(child.pid)
+    child.wait()
+    assert not lifeline.is_alive(child.pid)

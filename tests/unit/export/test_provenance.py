@@ -1,4 +1,3 @@
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,6 +6,7 @@ import yaml
 from tasks.export.provenance import provenance, versions
 from tasks.params import Params
 from tasks.params_file import load_params
+from tests.repository import git
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,18 +22,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def git(*arguments: str) -> str:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ["git", *identity, *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
 def commit() -> str:
-    git("add", ".")
-    git("commit", "-m", "a commit")
-    return git("rev-parse", "HEAD")
+    git(Path(), "add", ".")
+    git(Path(), "commit", "-m", "a commit")
+    return git(Path(), "rev-parse", "HEAD")
 
 
 def found() -> dict[str, object]:
@@ -45,7 +37,7 @@ def test_without_git_there_is_no_commit(project: Path) -> None:
 
 
 def test_the_commit_is_the_last_one_that_touched_the_code(project: Path) -> None:
-    git("init")
+    git(Path(), "init")
     assert (found()["commit"], found()["modified"]) == (None, None)
     code = commit()
     assert (found()["commit"], found()["modified"]) == (code, False)
@@ -57,7 +49,7 @@ def test_the_commit_is_the_last_one_that_touched_the_code(project: Path) -> None
 
 @pytest.mark.parametrize("path", ["tasks/code.py", "tasks/new.py"])
 def test_code_that_differs_from_the_commit_is_told(project: Path, path: str) -> None:
-    git("init")
+    git(Path(), "init")
     commit()
     with (project / path).open("a") as file:
         file.write("\n# changed\n")

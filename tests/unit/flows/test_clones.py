@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,16 +24,9 @@ from flows.runs import (
 from tasks.errors import BusyError, DataError, HeadstartError, ParametersError
 from tasks.params_file import load_params
 from tasks.run_lock import LOCK_FILE, hold_run
+from tests.repository import git
 
 ROOT = Path(__file__).parents[3]
-AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-
-
-def git(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", *AUTHOR, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout
 
 
 def commit(folder: Path) -> str:
@@ -166,7 +158,7 @@ def test_a_clone_that_was_put_on_a_branch_is_taken_off_it_and_the_branch_stays(
 
 def test_a_clone_outlives_commits_that_the_project_forgets(project: Path) -> None:
     folder = set_up(project)
-    git(project, *AUTHOR, "commit", "-q", "--amend", "--allow-empty", "-m", "Another")
+    git(project, "commit", "-q", "--amend", "--allow-empty", "-m", "Another")
     git(project, "reflog", "expire", "--expire=now", "--all")
     git(project, "gc", "-q", "--prune=now")
     assert git(folder, "fsck", "--full") == ""

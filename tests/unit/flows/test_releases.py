@@ -1,7 +1,6 @@
 """Versions and their uses as tags of a real git repository."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,7 @@ from flows.releases import (
     release_in_use,
 )
 from tasks.errors import DataError
-
-AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-
-
-def git(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", *AUTHOR, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout.strip()
+from tests.repository import git
 
 
 def keep(tags: list[str]) -> None:

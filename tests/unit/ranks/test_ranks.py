@@ -1,6 +1,7 @@
 """Two processes do what one does, and are seen to one end."""
 
 import logging
+import os
 import signal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from tasks import launcher
 from tasks.errors import DataError, LostProcessError, ParametersError
 from tasks.launcher import FOLDER, launch
+from tasks.progress import untracked
 from tasks.ranks.group import ALONE, Ranks
 from tests import several_ranks
 from tests.conftest import TINY, write_params
@@ -77,6 +79,12 @@ def test_a_rank_that_is_killed_again_and_again_ends_the_stage(
     with pytest.raises(LostProcessError, match="killed .SIGKILL. 2 times"):
         launch("killed", 2, several_ranks.die, project, 9)
     assert logging.getLogger("torch.multiprocessing.spawn").disabled is False
+
+
+def test_one_process_is_no_launch(project: Path) -> None:
+    launcher.on_ranks("alone", 1, untracked, several_ranks.be_here, project)
+    assert (project / f"started-0-{os.getpid()}").exists()
+    assert not FOLDER.exists()
 
 
 def test_rows_are_dealt_once_and_evenly() -> None:
