@@ -1,17 +1,21 @@
 """Collects what the benchmarks find: one table at the end, and a file where one is asked for."""
 
 import json
+import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 from rich.table import Table
 
+from tasks.artifacts.layout import BUNDLE
 from tests.benchmarks.turns import Figure, spread
+from tests.conftest import GOLDEN_BUNDLE, ROOT
 
 _FOUND = pytest.StashKey[list[Figure]]()
 _VERSIONS = ("torch", "numpy", "onnxruntime", "easyfsl")
@@ -29,6 +33,25 @@ def pytest_configure(config: pytest.Config) -> None:
 def figure(pytestconfig: pytest.Config) -> Callable[[Figure], None]:
     """Puts a line into the table."""
     return pytestconfig.stash[_FOUND].append
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    """That of the last run; `HEADSTART_BENCH_BUNDLE` names another.
+
+    Where there is neither, it is the small one kept with the tests.
+    """
+    made = ROOT / BUNDLE
+    named = os.environ.get("HEADSTART_BENCH_BUNDLE")
+    return Path(named) if named else made if made.is_dir() else GOLDEN_BUNDLE
 
 
 def pytest_terminal_summary(config: pytest.Config) -> None:

@@ -2,13 +2,11 @@
 
 Two networks: ResNet-18 at 84 px, and the default, Conv4 at 28 px. Their weights are random, which
 takes as long as trained ones. Both sides of a ratio get the same images or embeddings and take
-turns in one run; what is printed is the median of the rounds and their spread.
+turns in one run.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median, quantiles
 
 import numpy as np
 import onnx
@@ -30,18 +28,23 @@ from tasks.framing.graph import Framing
 from tasks.learners.learner import build_learner
 from tasks.learners.spec import LearnerSpec
 from tasks.progress import untracked
+from tests.benchmarks.turns import Figure, compared, taking_turns
 from tests.conftest import ROOT
 from tests.small_project import untrained
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.benchmark,
+    pytest.mark.timeout(3600),
+    pytest.mark.usefixtures("two_threads"),
+]
 
 THREADS = 2
 ROUNDS = 15
 WARM_UP = 3
 WAY, SHOT, STEPS = 5, 5, 100
 ENCODER_ASKED_FOR = {1: 1.8, 32: 1.2}
-INT8_TIME_ASKED_FOR, INT8_SIZE_ASKED_FOR = 2.5, 3.5
-ADAPT_ASKED_FOR = 100
+INT8_TIME_ASKED_FOR, INT8_SIZE_ASKED_FOR = "2.5", "3.5"
+ADAPT_ASKED_FOR = "100"
 
 
 @dataclass(frozen=True)
@@ -70,39 +73,9 @@ def session(model: onnx.ModelProto, threads: int = THREADS) -> onnxruntime.Infer
     return onnxruntime.InferenceSession(serialised(model), options, ["CPUExecutionProvider"])
 
 
-def taking_turns(*works: Callable[[], object], rounds: int = ROUNDS) -> list[list[float]]:
-    """Seconds of each round of each, after some that do not count."""
-    seconds: list[list[float]] = [[] for _ in works]
-    for number in range(WARM_UP + rounds):
-        for work, own in zip(works, seconds, strict=True):
-            started = time.perf_counter()
-            work()
-            if number >= WARM_UP:
-                own.append(time.perf_counter() - started)
-    return seconds
-
-
-def told(name: str, seconds: list[float]) -> str:
-    low, _, high = (1e3 * one for one in quantiles(seconds, n=4))
-    middle = 1e3 * median(seconds)
-    return f"{name}: median {middle:.3f} ms, quartiles {low:.3f} to {high:.3f}, n {len(seconds)}"
-
-
-def ratio(slow: list[float], fast: list[float]) -> float:
-    return median(slow) / median(fast)
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("network", networks(), ids=lambda one: one.spec.name)
 @torch.no_grad()
-def test_encoder(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
+def test_encoder(network: Network, figure: Callable[[Figure], None]) -> None:
     side = network.side_px
     module = ImageEncoder(
         Framing(network.framing, side, network.spec.channels), untrained(network.spec)
@@ -121,19 +94,21 @@ def test_encoder(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
             lambda images=images: wide.run(None, {"images": images}),
             lambda images=images: narrow.run(None, {"images": images}),
             rounds=ROUNDS if batch > 1 else 5 * ROUNDS,
+            warm_up=WARM_UP,
         )
-        with capsys.disabled():
-            print(f"\n{network.name}, batch {batch}, {THREADS} threads, preprocessing included")
-            for name, seconds in (("torch", eager), ("float32", float32), ("int8", int8)):
-                print(told(name, seconds))
-            print(f"eager torch / float32: {ratio(eager, float32):.2f} (asked for: {asked_for})")
-            print(f"float32 / int8: {ratio(float32, int8):.2f} (asked for: {INT8_TIME_ASKED_FOR})")
+        where = f"{network.name}, batch {batch}, {THREADS} threads, preprocessing included"
+        figure(compared(where, f"{asked_for}", ("eager torch", eager), ("float32", float32)))
+        figure(compared(where, INT8_TIME_ASKED_FOR, ("float32", float32), ("int8", int8)))
     sizes = [len(serialised(one)) for one in (model, small)]
-    with capsys.disabled():
-        print(
-            f"bytes, float32 {sizes[0]:,}, int8 {sizes[1]:,}: {sizes[0] / sizes[1]:.2f} "
-            f"(asked for: {INT8_SIZE_ASKED_FOR})"
+    figure(
+        compared(
+            f"{network.name}, bytes of the encoder",
+            INT8_SIZE_ASKED_FOR,
+            ("float32", sizes[:1]),
+            ("int8", sizes[1:]),
+            unit="bytes",
         )
+    )
     assert sizes[1] < sizes[0]
 
 
@@ -150,7 +125,7 @@ def sgd_on_a_head(embeddings: torch.Tensor, labels: torch.Tensor) -> nn.Linear:
 
 @pytest.mark.parametrize("dim", [512, 256])
 @pytest.mark.parametrize("learner", ["prototype", "cosine", "ridge", "anil"])
-def test_learning_five_classes(learner: str, dim: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_learning_five_classes(learner: str, dim: int, figure: Callable[[Figure], None]) -> None:
     module = Adapt(build_learner(LearnerSpec(learner, dim, inner_steps=10)).eval())
     contract = graph_contracts(dim, 3)["adapt"]
     model = trace_learner(module, contract, traced_examples(contract), name="adapt", about={})
@@ -168,15 +143,12 @@ def test_learning_five_classes(learner: str, dim: int, capsys: pytest.CaptureFix
         for _ in range(STEPS):
             learn()
 
-    sgd, once, row = taking_turns(lambda: sgd_on_a_head(*tensors), learn, learn_in_a_row)
+    sgd, once, row = taking_turns(
+        lambda: sgd_on_a_head(*tensors), learn, learn_in_a_row, rounds=ROUNDS, warm_up=WARM_UP
+    )
     each = [one / STEPS for one in row]
-    with capsys.disabled():
-        print(f"\n{WAY} classes from {len(labels)} embeddings of {dim}")
-        print(told(f"{STEPS} torch SGD steps on a head", sgd))
-        print(told(f"adapt.onnx, {learner}, once after that", once))
-        print(told(f"adapt.onnx, {learner}, {STEPS} in a row, each", each))
-        print(
-            f"SGD / adapt.onnx: {ratio(sgd, once):.0f} once, {ratio(sgd, each):.0f} in a row "
-            f"(asked for: {ADAPT_ASKED_FOR})"
-        )
+    what = f"{learner}: {WAY} classes from {len(labels)} embeddings of {dim}"
+    steps = f"{STEPS} torch SGD steps on a head", sgd
+    figure(compared(what, ADAPT_ASKED_FOR, steps, (f"adapt.onnx, {STEPS} in a row, each", each)))
+    figure(compared(what, "", steps, ("adapt.onnx, once after that", once)))
     assert np.isfinite(adapt.run(None, inputs)[0]).all()

@@ -1,25 +1,17 @@
-"""The client of a bundle: adding one image to many, and how fast and small a program with it is.
+"""The client of a bundle: adding one image to many, and how fast and small a program with it is."""
 
-`HEADSTART_BENCH_BUNDLE` names a bundle other than the one of the last run, or, where there was
-none, the small one kept with the tests. What is printed is the median of the rounds and their
-spread; both sides of a ratio are measured in one run.
-"""
-
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tasks import fewshot
-from tasks.artifacts.layout import BUNDLE
-from tests.conftest import GOLDEN_BUNDLE, ROOT
+from tests.benchmarks.turns import Figure, compared, timed
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
@@ -28,13 +20,6 @@ SIDE_PX = 105
 ROUNDS = 3
 STARTS = 15
 THREADS = 2
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Path:
-    made = ROOT / BUNDLE
-    named = os.environ.get("HEADSTART_BENCH_BUNDLE")
-    return Path(named) if named else made if made.is_dir() else GOLDEN_BUNDLE
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +39,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[list[Path]]:
     return classes
 
 
-def timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def told(name: str, values: list[float], unit: str) -> str:
-    low, _, high = quantiles(values, n=4)
-    spread = f"quartiles {low:.4g} to {high:.4g}, n {len(values)}"
-    return f"{name}: median {median(values):.4g} {unit}, {spread}"
-
-
 def test_one_more_image_against_starting_again(
-    bundle: Path, pictures: list[list[Path]], capsys: pytest.CaptureFixture[str]
+    bundle: Path, pictures: list[list[Path]], figure: Callable[[Figure], None]
 ) -> None:
     classes = {f"class {kind}": paths[:SHOT] for kind, paths in enumerate(pictures)}
     model = fewshot.FewShotClassifier(bundle, threads=THREADS)
@@ -84,14 +57,12 @@ def test_one_more_image_against_starting_again(
         model.enroll(f"class {number}", more)
         adapt.append(timed(model._current_rule))
         assert again.classes[f"class {number}"] == SHOT + 1
-    with capsys.disabled():
-        print(f"\n{WAY} classes x {SHOT} images of {SIDE_PX} px, {THREADS} threads, {bundle}")
-        print(told("rebuild from images", rebuild, "s"))
-        print(told("one more image", add, "s"))
-        print(told("the rule again, at the next prediction, on either side", adapt, "s"))
-        with_rule = (median(rebuild) + median(adapt)) / (median(add) + median(adapt))
-        print(f"rebuild / one more: {median(rebuild) / median(add):.0f} times (asked for: 500)")
-        print(f"the same with the rule made on both sides: {with_rule:.1f} times")
+    what = f"one more image into {WAY} classes x {SHOT} images of {SIDE_PX} px"
+    figure(compared(what, "500", ("rebuild from images", rebuild), ("client", add)))
+    # The rule is made at the next prediction, on either side.
+    with_rule = [[one + median(adapt) for one in side] for side in (rebuild, add)]
+    sides = ("rebuild, and the rule", with_rule[0]), ("client, and the rule", with_rule[1])
+    figure(compared(what, "", *sides))
 
 
 STARTING = """
@@ -112,7 +83,7 @@ print(seconds, processor_s, int(status["VmHWM"].split()[0]) * 1024 / 1e6)
 
 
 def test_from_import_to_the_first_prediction(
-    bundle: Path, pictures: list[list[Path]], capsys: pytest.CaptureFixture[str]
+    bundle: Path, pictures: list[list[Path]], figure: Callable[[Figure], None]
 ) -> None:
     shown = [str(pictures[kind][number]) for kind, number in ((0, 0), (1, 0), (0, 1))]
     client = str(Path(fewshot.__file__).parent)
@@ -122,8 +93,7 @@ def test_from_import_to_the_first_prediction(
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found.append([float(word) for word in done.stdout.split()])
     seconds, processor_s, megabytes = (list(column) for column in zip(*found[1:], strict=True))
-    with capsys.disabled():
-        print(f"\na process that learns two classes and names one image, {bundle}")
-        print(told("import to first prediction", seconds, "s") + " (asked for: below 0.5)")
-        print(told("processor time, the interpreter's start included", processor_s, "s"))
-        print(told("peak resident memory", megabytes, "MB") + " (asked for: below 150)")
+    what = "a process that learns two classes and names one image"
+    figure(Figure(f"{what}: s", "0.5 or less", median(seconds), "s", {"all of it": seconds}))
+    figure(Figure(f"{what}: processor", "", median(processor_s), "s", {"with start": processor_s}))
+    figure(Figure(f"{what}: memory", "150 or less", median(megabytes), "MB", {"peak": megabytes}))

@@ -1,6 +1,6 @@
 """An epoch of pretraining against its floor: the same network on numbers that lie in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,17 +17,13 @@ from tasks.progress import untracked
 from tests.benchmarks.turns import Figure, compared, taking_turns
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.benchmark,
+    pytest.mark.timeout(1800),
+    pytest.mark.usefixtures("two_threads"),
+]
 
 CLASSES, IMAGES = 390, 128 * 40
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_an_epoch_of_the_default(figure: Callable[[Figure], None]) -> None:

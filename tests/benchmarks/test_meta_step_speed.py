@@ -12,15 +12,11 @@ from tests.benchmarks.meta_steps import ours, plain
 from tests.benchmarks.turns import Figure, compared, taking_turns
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.benchmark,
+    pytest.mark.timeout(1800),
+    pytest.mark.usefixtures("two_threads"),
+]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Preparing photographs, against the plain floor: Pillow in two processes on the same files.
 
-Both sides of a ratio are measured in one run, taking turns; what is printed is the median of the
-rounds and their spread. `HEADSTART_BENCH_IMAGES` changes how many images there are.
+`HEADSTART_BENCH_IMAGES` changes how many images there are.
 """
 
 import os
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median, quantiles
 
 import numpy as np
 import psutil
@@ -26,6 +24,7 @@ from tasks.artifacts.tile_cache import FOLDER_VARIABLE
 from tasks.prepare.stage import prepare
 from tasks.progress import untracked
 from tests.benchmarks.plain import decode
+from tests.benchmarks.turns import Figure, compared, taking_turns
 from tests.conftest import TINY, merged, write_params
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
@@ -110,19 +109,7 @@ class Memory:
         return int(lines[-2 if len(lines) > 1 else -1]) - self.before
 
 
-def timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def told(name: str, seconds: list[float]) -> str:
-    low, _, high = quantiles(seconds, n=4) if len(seconds) > 1 else (seconds * 3)
-    spread = f"quartiles {low:.3f} to {high:.3f}, n {len(seconds)}"
-    return f"{name}: median {median(seconds):.3f} s, {spread}"
-
-
-def test_prepare_against_plain_decoding(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_against_plain_decoding(project: Path, figure: Callable[[Figure], None]) -> None:
     params = write_params(project, merged(TINY, CHANGES))
     files = sorted(str(path) for path in Path("photos").rglob("*.jpg"))
 
@@ -141,26 +128,19 @@ def test_prepare_against_plain_decoding(project: Path, capsys: pytest.CaptureFix
         prepare(params, untracked)
 
     sides = (("floor", floor), ("ours", ours), ("ten new", again))
-    seconds: dict[str, list[float]] = {name: [] for name, _ in sides}
-    for _ in range(ROUNDS):
-        for name, work in sides:
-            seconds[name].append(timed(work))
+    decoded, prepared, ten = taking_turns(*(one for _, one in sides), rounds=ROUNDS, warm_up=0)
     memory: dict[str, int] = {}
     for name, work in sides:  # apart from the times: looking takes time itself
         watch = Memory()
         work()
         memory[name] = watch.stop()
-    with capsys.disabled():
-        print(f"\n{len(files)} JPEGs of 256 px to {SIDE_PX} px, {PROCESSES} processes")
-        for name, values in seconds.items():
-            print(told(name, values) + f"; {memory[name] / 1e6:.0f} MB beyond what was held before")
-        ratio = median(seconds["floor"]) / median(seconds["ours"])
-        share = median(seconds["ten new"]) / median(seconds["ours"])
-        print(f"images a second, of the floor's: {ratio:.2f} (asked for: 0.9)")
-        print(
-            f"memory, of the floor's: {memory['ours'] / memory['floor']:.2f} (asked for: below 2)"
-        )
-        print(f"with 10 new images, of the first run's time: {share:.3f} (asked for: below 0.03)")
+    what = f"{len(files)} JPEGs of 256 px to {SIDE_PX} px, {PROCESSES} processes"
+    first = "Headstart", prepared
+    figure(compared(f"{what}: images a second", "0.9", ("Pillow alone", decoded), first))
+    figure(compared("the same with 10 new images", "0.03 or less", ("again", ten), first))
+    held = {name: [size / 1e6] for name, size in memory.items()}
+    sides = ("Headstart", held["ours"]), ("Pillow alone", held["floor"])
+    figure(compared("memory of that", "below 2", *sides, unit="MB"))
     assert len(ImageStore(PREPARED).read("base").images) > 0
 
 
@@ -174,7 +154,7 @@ def _write_new(index: int, seed: int) -> None:
 
 
 def test_reading_the_store_against_a_data_loader(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, figure: Callable[[Figure], None]
 ) -> None:
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
@@ -198,13 +178,6 @@ def test_reading_the_store_against_a_data_loader(
         for _ in range(batches):
             pixels(part.images[rng.integers(0, len(part.images), batch)])
 
-    seconds: dict[str, list[float]] = {"DataLoader": [], "store": []}
-    for _ in range(ROUNDS):
-        seconds["DataLoader"].append(timed(loader))
-        seconds["store"].append(timed(store))
-    with capsys.disabled():
-        print(f"\n{batches} random batches of {batch}")
-        for name, values in seconds.items():
-            print(told(name, values))
-        ratio = median(seconds["DataLoader"]) / median(seconds["store"])
-        print(f"images a second, of the DataLoader's: {ratio:.0f} times (asked for: 10)")
+    theirs, ours = taking_turns(loader, store, rounds=ROUNDS, warm_up=0)
+    what = f"{batches} random batches of {batch}"
+    figure(compared(what, "10", ("ImageFolder, two workers", theirs), ("store", ours)))

@@ -8,8 +8,8 @@ has other work, seconds say who was let to work: so processor time is printed to
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median, quantiles
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ import torch
 from tasks.launcher import launch
 from tasks.progress import untracked
 from tests.benchmarks.ranks_at_work import time_steps
+from tests.benchmarks.turns import Figure, compared
 from tests.conftest import write_params
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
@@ -26,7 +27,9 @@ ROUNDS = 3
 SIDES = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 ranks": (2, 1)}
 
 
-def test_two_ranks_against_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_ranks_against_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Callable[[Figure], None]
+) -> None:
     monkeypatch.chdir(tmp_path)
     section = write_params(tmp_path).pretrain
     found: dict[str, list[dict[str, list[float]]]] = {side: [] for side in SIDES}
@@ -40,16 +43,10 @@ def test_two_ranks_against_one_process(tmp_path: Path, monkeypatch: pytest.Monke
                 launch("bench", processes, time_steps, tmp_path / "told", section, STEPS)
             found[side].append(json.loads((tmp_path / "told.0.json").read_text()))
     torch.set_num_threads(before)
-    one = median(_all(found["1 process, 1 thread"], "seconds"))
-    print(f"\nload {os.getloadavg()}, {os.cpu_count()} cores, torch {torch.__version__}")
-    for side, rounds in found.items():
-        seconds, processor = _all(rounds, "seconds"), _all(rounds, "processor")
-        low, _, high = quantiles(seconds, n=4)
-        print(
-            f"{side}: {1000 * median(seconds):.0f} ms a step ({1000 * low:.0f} .. "
-            f"{1000 * high:.0f}), {1000 * median(processor):.0f} ms of processor time in the "
-            f"first process, {one / median(seconds):.2f} x, last loss {rounds[-1]['loss']:.5f}"
-        )
+    one, threads, ranks = ((side, _all(rounds, "seconds")) for side, rounds in found.items())
+    losses = ", ".join(f"{rounds[-1]['loss']:.4f}" for rounds in found.values())
+    figure(compared(f"a step of pretraining; last losses {losses}", "1.6", one, ranks))
+    figure(compared("the same", "", one, threads))
 
 
 def _all(rounds: list[dict[str, list[float]]], what: str) -> list[float]:

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.benchmarks.turns import Figure, compared
 from tests.integration.conftest import server, toy, toy_template
 from tests.integration.test_sweep import ask, commit, project, results
 
@@ -25,7 +27,9 @@ WORKERS = 2
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
 
-def test_a_sweep_of_evaluate_alone(project: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_evaluate_alone(
+    project: Toy, monkeypatch: pytest.MonkeyPatch, figure: Callable[[Figure], None]
+) -> None:
     monkeypatch.setattr("tests.integration.conftest.TIMEOUT_S", 1200)
     (project.root / "work_s").write_text(f"{WORK_S}\n")
     ask(project, {"grid": {"evaluate.queries": [*range(1, 9)]}, "workers": WORKERS}, "eight.yaml")
@@ -37,9 +41,9 @@ def test_a_sweep_of_evaluate_alone(project: Toy, monkeypatch: pytest.MonkeyPatch
     rows = results(project, "eight")
     restored = sum(row["stages"] == "3 restored, 1 ran" for row in rows)
     bare_s = _bare_s()
-    print(f"\ntraining stages restored in {restored} of {len(rows)} trials")
-    print(f"sweep {sweep_s:.0f} s; the same 8 evaluates bare, {WORKERS} at a time: {bare_s:.0f} s")
-    print(f"ratio {sweep_s / bare_s:.2f}; {WORK_S:.0f} s of a core each; load {os.getloadavg()}")
+    figure(Figure("training stages restored of 8", "8", restored, "", {"restored": [restored]}))
+    what = f"8 trials of {WORK_S:.0f} s of a core, {WORKERS} at a time"
+    figure(compared(what, "below 2", ("sweep", [sweep_s]), ("bare", [bare_s])))
 
 
 def _bare_s() -> float:

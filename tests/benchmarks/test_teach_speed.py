@@ -1,16 +1,14 @@
 """The teach page: how large it is, and how soon after opening it has learned and answered.
 
-`HEADSTART_BENCH_BUNDLE` names a bundle other than the one of the last run, or, where there was
-none, the small one kept with the tests. Every round opens the page anew in a browser that has
+Every round opens the page anew in a browser that has
 nothing cached, gives it a head of two classes and a picture at once, and waits for the answer.
-What is printed is the median of the rounds and their spread.
 """
 
 import json
-import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import numpy as np
 import pytest
@@ -19,22 +17,14 @@ from playwright.sync_api import Browser, expect
 
 from tasks import fewshot
 from tasks.artifacts.contract import TEACH_PAGE
-from tasks.artifacts.layout import BUNDLE
 from tasks.export.teach.page import GRAPHS, teach_page
-from tests.conftest import GOLDEN_BUNDLE, ROOT
+from tests.benchmarks.turns import Figure
 from tests.teach_page import START_MS, open_browser, pinned_runtime
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1200)]
 
 ROUNDS = 9  # and one more, which is left out
 INT8 = "encoder.int8.onnx"
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Path:
-    made = ROOT / BUNDLE
-    named = os.environ.get("HEADSTART_BENCH_BUNDLE")
-    return Path(named) if named else made if made.is_dir() else GOLDEN_BUNDLE
 
 
 def page_of(bundle: Path) -> bytes:
@@ -80,7 +70,7 @@ def seconds_to_answer(browser: Browser, page_file: Path, head: Path, query: Path
 
 
 def test_opening_to_first_prediction(
-    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Path, tmp_path: Path, figure: Callable[[Figure], None]
 ) -> None:
     content = page_of(bundle)
     (tmp_path / TEACH_PAGE).write_bytes(content)
@@ -95,11 +85,7 @@ def test_opening_to_first_prediction(
             for _ in range(1 + ROUNDS)
         ][1:]
         version = browser.version
-    low, _, high = quantiles(rounds, n=4)
-    with capsys.disabled():
-        print(
-            f"\n{bundle}: {TEACH_PAGE} {len(content) / 1e6:.2f} MB; opening to first prediction: "
-            f"median {median(rounds):.3g} s, quartiles {low:.3g} to {high:.3g}, n {ROUNDS}, "
-            f"Chromium {version}"
-        )
-    assert rounds
+    what = f"{TEACH_PAGE}, opening to first prediction, Chromium {version}"
+    figure(Figure(what, "3 or less", median(rounds), "s", {"page": rounds}))
+    size = len(content) / 1e6
+    figure(Figure(f"{TEACH_PAGE}, size", "8 or less", size, "MB", {"page": [size]}))

@@ -11,11 +11,17 @@ def taking_turns(*works: Callable[[], object], rounds: int, warm_up: int = 1) ->
     seconds: list[list[float]] = [[] for _ in works]
     for number in range(warm_up + rounds):
         for work, own in zip(works, seconds, strict=True):
-            started = time.perf_counter()
-            work()
+            passed = timed(work)
             if number >= warm_up:
-                own.append(time.perf_counter() - started)
+                own.append(passed)
     return seconds
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that a piece of work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 @dataclass(frozen=True)
