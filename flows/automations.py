@@ -22,6 +22,11 @@ SILENT = "headstart: runs that fell silent"
 CRASHED = "headstart: tell of crashed runs"
 SILENCE_S = 3 * HEARTBEAT_S
 RUN = "prefect.flow-run"
+FLOWS = ("release", "sweep", "training")  # others on the same server are none of ours
+OURS: dict[str, str | list[str]] = {
+    "prefect.resource.role": "flow",
+    "prefect.resource.name": list(FLOWS),
+}
 ENDS = tuple(f"{RUN}.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed"))
 
 
@@ -54,6 +59,7 @@ def _mark_silent() -> AutomationCore:
             after={beat},
             expect={beat, *ENDS},
             match={"prefect.resource.id": [f"{RUN}.*"]},
+            match_related=OURS,
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -84,6 +90,7 @@ def _tell_of_crashed(address: str) -> AutomationCore:
         trigger=EventTrigger(
             expect={f"{RUN}.Crashed"},
             match={"prefect.resource.id": [f"{RUN}.*"]},
+            match_related=OURS,
             posture=Posture.Reactive,
             threshold=1,
         ),

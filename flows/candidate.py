@@ -12,7 +12,7 @@ from flows.comparing import Compared
 from flows.data_updates import forget_updates, tracking_files, update_data
 from flows.fetching import complete_remote, fetch_outs, has_remote
 from flows.releases import RECORD, identity
-from flows.repro import run_bound
+from flows.repro import run_limited
 from tasks.artifacts.contract import MANIFEST
 from tasks.artifacts.files import sha256, write_json
 from tasks.artifacts.image_store import ImageStore
@@ -147,11 +147,12 @@ def push_data(plan: Plan, tell: Tell) -> bool:
 
     Raises:
         DataError: the push failed; what arrived is of use all the same.
+        StageFailedError: it took longer than a stage may.
     """
     if not has_remote(plan.folder):
         return False
     with chdir(plan.folder):
-        code, tail = run_bound(("dvc", "push", "--run-cache"), tell)
+        code, tail = run_limited("push", ("dvc", "push", "--run-cache"), tell)
     if code != 0:
         said = [line.removeprefix("ERROR: ") for line in tail if line.startswith("ERROR")]
         raise DataError(

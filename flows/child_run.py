@@ -1,12 +1,13 @@
 """A plain `headstart run` in a clone, as a child of a running flow."""
 
+import time
 from collections.abc import Callable
 from contextlib import chdir
 
 from flows.clones import Plan, set_up_clone
 from flows.notifying import MUTED
 from flows.repro import run_bound
-from flows.runs import PREPARED_VARIABLE, fingerprint
+from flows.runs import clone_environment
 
 Tell = Callable[[str], None]
 
@@ -18,7 +19,7 @@ def run_in_clone(
 
     Args:
         plan: of the clone.
-        wait_s: how long to wait for a run that is going on in it.
+        wait_s: how long to wait, in all, for a run that is going on in it.
         tell: is called with every line of the run.
         before: is called when the clone is set up.
 
@@ -29,15 +30,12 @@ def run_in_clone(
         DataError: the clone cannot be made, or was edited.
         BusyError: it is busy, and remained so for `wait_s`.
     """
+    deadline = time.monotonic() + wait_s
     tell(f"{plan.folder.relative_to(plan.root)}: {set_up_clone(plan, wait_s, tell)}")
     before()
-    environment = {
-        PREPARED_VARIABLE: fingerprint(plan.commit, plan.params_text),
-        "PYTHONPATH": str(plan.folder),  # a run is by the code of its commit
-        "COLUMNS": "100",
-        **MUTED,
-    }
+    environment = clone_environment(plan.folder, plan.commit, plan.params_text)
+    left_s = max(deadline - time.monotonic(), 0)
     with chdir(plan.folder):
-        words = ("headstart", "run", "--wait-s", f"{wait_s:.1f}")
-        code, _ = run_bound(words, tell, environment)
+        words = ("headstart", "run", "--wait-s", f"{left_s:.1f}")
+        code, _ = run_bound(words, tell, environment | MUTED | {"COLUMNS": "100"})
     return abs(code)

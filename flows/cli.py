@@ -14,7 +14,9 @@ import typer
 from flows import cli_bundle, cli_data, cli_releases, cli_server, cli_sweep, cli_verify
 from flows.patience import TIMEOUT_VARIABLE
 from flows.project import STARTED_VARIABLE, enter_project, prepare_environment, seen_from
+from flows.saying import say
 from tasks.artifacts.layout import BUNDLE, METRICS, REPORT
+from tasks.command import WRITE_FAULTS
 from tasks.errors import HeadstartError, ParametersError
 from tasks.params_file import load_params
 
@@ -61,7 +63,7 @@ def run(
     if recipe is not None or settings or name is not None:
         from flows.cloned_run import become_run
 
-        become_run(recipe, settings or [], name, wait_s, _say)
+        become_run(recipe, settings or [], name, wait_s, say)
     _enter()
     from rich.console import Console
 
@@ -69,7 +71,7 @@ def run(
     from flows.server import API_VARIABLE, ensure_api
 
     own = API_VARIABLE not in os.environ
-    _say("starting" + (" Prefect's temporary server" if own else ""))
+    say("starting" + (" Prefect's temporary server" if own else ""))
     ensure_api(schedules=False)
     from flows.tables import metrics_table, stages_table
     from flows.terminal import show_own_lines
@@ -116,7 +118,7 @@ def runs() -> None:
     if all_runs():
         Console().print(runs_table())
     else:
-        _say("no runs yet; `headstart run --set KEY=VALUE` or `--recipe NAME` makes one")
+        say("no runs yet; `headstart run --set KEY=VALUE` or `--recipe NAME` makes one")
 
 
 @app.command()
@@ -156,13 +158,13 @@ def serve(
     _enter()
     from flows.server import API_VARIABLE, ensure_api
 
-    _say("starting")
+    say("starting")
     page = ensure_api(schedules=True) or os.environ[API_VARIABLE]
     from flows.automations import set_up_automations
     from flows.schedule import serve_training
 
     set_up_automations()
-    _say(f"runs on schedule until Ctrl-C; they are shown at {page}")
+    say(f"runs on schedule until Ctrl-C; they are shown at {page}")
     serve_training(cron, seconds, wait_s)
 
 
@@ -192,9 +194,9 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("stopped from the keyboard", 130)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in WRITE_FAULTS:
             raise
-        _fail(f"{error.filename}: {error.strerror}", 2)
+        _fail(f"{error.filename or Path.cwd()}: {error.strerror}", 2)
 
 
 def _enter() -> None:
@@ -217,13 +219,9 @@ def _parse_duration_s(text: str) -> int:
     return int(match[1]) * UNITS_S[match[2]]
 
 
-def _say(line: str) -> None:
-    print(f"headstart: {line}", file=sys.stderr, flush=True)
-
-
 def _fail(text: str, code: int) -> NoReturn:
     for line in text.splitlines():
-        _say(line)
+        say(line)
     sys.exit(code)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.project import enter_project, prepare_environment, seen_from
+from flows.saying import say
 from tasks.errors import HeadstartError, ParametersError
 
 
@@ -46,7 +47,7 @@ def release(
             "release.yaml asks for approval (require_approval: true), and nobody can give it here; "
             "take a terminal, give --yes, or start the release on a server (`make server`)"
         )
-    _say("starting" + (" Prefect's temporary server" if own else ""))
+    say("starting" + (" Prefect's temporary server" if own else ""))
     ensure_api(schedules=False)
     from flows.approval import approve_at_once, ask_on_terminal, decide_here
     from flows.release import release as flow
@@ -79,7 +80,7 @@ def releases(
     elif all_releases(root):
         Console().print(releases_table(root))
     else:
-        _say("nothing is released yet; `headstart release` does it")
+        say("nothing is released yet; `headstart release` does it")
 
 
 def rollback(
@@ -102,9 +103,5 @@ def rollback(
     from flows.placing import IN_USE
     from flows.rollback import roll_back
 
-    done = roll_back(root, version, _say)
+    done = roll_back(root, version, say)
     print(f"{done.version}: in use\nbundle: {seen_from(started, IN_USE)}")
-
-
-def _say(line: str) -> None:
-    print(f"headstart: {line}", file=sys.stderr, flush=True)

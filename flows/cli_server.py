@@ -1,13 +1,12 @@
 """The command `headstart server`."""
 
-import os
 import signal
-import sys
 from typing import Annotated
 
 import typer
 
 from flows.project import enter_project, prepare_environment
+from flows.saying import say
 from tasks.params_file import load_params
 
 
@@ -24,16 +23,10 @@ def server(
     enter_project()
     load_params()
     prepare_environment()
-    from flows.server import API_VARIABLE, check_api, ensure_api
+    from flows.server import ensure_api
 
-    _say("starting Prefect's server, its deployments and a worker")
-    if given := os.environ.get(API_VARIABLE):
-        check_api(given)
+    say("starting Prefect's server, its deployments and a worker")
     page = ensure_api(schedules=True, port=port)
     from flows.pool import work_on_pool
 
-    work_on_pool(page, _say)
-
-
-def _say(line: str) -> None:
-    print(f"headstart: {line}", file=sys.stderr, flush=True)
+    work_on_pool(page, say)

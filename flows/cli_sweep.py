@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.project import enter_project, prepare_environment, seen_from
+from flows.saying import say
 from tasks.errors import HeadstartError
 
 
@@ -32,7 +33,7 @@ def sweep(
     from flows.server import API_VARIABLE, ensure_api
 
     own = API_VARIABLE not in os.environ
-    _say("starting" + (" Prefect's temporary server" if own else ""))
+    say("starting" + (" Prefect's temporary server" if own else ""))
     ensure_api(schedules=False)
     from flows.sweep import SweepFailedError
     from flows.sweep import sweep as run_sweep
@@ -66,15 +67,11 @@ def adopt(
     from flows.adopting import adopt_run
     from tasks.run_lock import hold_run
 
-    with hold_run(f"headstart adopt {name}", wait_s, _say):
+    with hold_run(f"headstart adopt {name}", wait_s, say):
         adoption = adopt_run(name, root)
     for key, value in adoption.written.items():
         print(f"{key}: {value}")
     if not adoption.written:
-        _say(f"{name} overrides nothing that the committed params do not say")
+        say(f"{name} overrides nothing that the committed params do not say")
     if adoption.others:
-        _say(f"params.yaml has its own {', '.join(adoption.others)}: not as {name} was run")
-
-
-def _say(line: str) -> None:
-    print(f"headstart: {line}", file=sys.stderr, flush=True)
+        say(f"params.yaml has its own {', '.join(adoption.others)}: not as {name} was run")

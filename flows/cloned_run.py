@@ -30,7 +30,7 @@ from flows.overrides import (
     with_paths_from,
 )
 from flows.project import STARTED_VARIABLE, enter_project
-from flows.runs import PREPARED_VARIABLE, RUNS, Note, fingerprint, read_note
+from flows.runs import RUNS, Note, clone_environment, read_note
 from tasks.errors import ParametersError
 from tasks.params import PARAMS_FILE
 from tasks.params_file import check_params, dump_sections, parse_sections
@@ -89,10 +89,7 @@ def become_planned(plan: Plan, deadline: float, tell: Callable[[str], None]) -> 
     """
     wait_s = max(deadline - time.monotonic(), 0)
     tell(f"{plan.folder.relative_to(plan.root)}: {set_up_clone(plan, wait_s, tell)}")
-    os.environ[PREPARED_VARIABLE] = fingerprint(plan.commit, plan.params_text)
-    # `python -m` looks into the working directory first, unless PYTHONSAFEPATH forbids it.
-    paths = filter(None, (str(plan.folder), os.environ.get("PYTHONPATH")))
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ |= clone_environment(plan.folder, plan.commit, plan.params_text)
     os.chdir(plan.folder)
     left_s = max(deadline - time.monotonic(), 0)
     program = [sys.executable, "-m", "flows.cli", "run", "--wait-s", f"{left_s:.1f}"]

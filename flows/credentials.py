@@ -26,7 +26,9 @@ SECRET_SETTINGS = (
     "session_token",
     "token",
 )
-SECRET_VARIABLES = re.compile(r"SECRET|PASSWORD|TOKEN$|ACCOUNT_KEY|SAS_|CONNECTION_STRING")
+SECRET_VARIABLES = re.compile(
+    r"SECRET|PASSWORD|TOKEN$|ACCESS_KEY|ACCOUNT_KEY|API_KEY|SAS_|CONNECTION_STRING|WEBHOOK_URL"
+)
 SETTING = re.compile(r"^\s*([a-z_]+)\s*=\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
 IN_ADDRESS = re.compile(r"(?<=://)([^\s/@'\":]*):([^\s/@'\"]+)(?=@)")
 SHORTEST = 6  # letters; masking less would eat words of every line

@@ -10,7 +10,7 @@ import yaml
 from flows.clones import git
 from flows.fetching import fetch_outs
 from flows.project import STATE_FOLDER
-from flows.repro import run_bound
+from flows.repro import run_limited
 from tasks.artifacts.files import write_json
 from tasks.errors import DataError
 
@@ -49,6 +49,7 @@ def update_data(folder: Path, tell: Tell) -> list[Path]:
 
     Raises:
         DataError: a source or DVC's remote does not answer; the project is as it was.
+        StageFailedError: a source took longer than a stage may.
     """
     found = tracking_files(folder)
     if not found:
@@ -68,7 +69,7 @@ def update_data(folder: Path, tell: Tell) -> list[Path]:
 
 
 def _update(path: Path, tell: Tell) -> None:
-    code, tail = run_bound(("dvc", "update", str(path)), tell)
+    code, tail = run_limited(str(path), ("dvc", "update", str(path)), tell)
     if code != 0:
         faults = [line.removeprefix("ERROR: ") for line in tail if line.startswith("ERROR")]
         raise DataError(

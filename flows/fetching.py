@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.credentials import masking
-from flows.repro import StageFailedError, StageResult, diagnose, reproduce, run_bound
+from flows.repro import StageFailedError, StageResult, diagnose, reproduce, run_limited
 from flows.stage_files import holder_of, lacks_files, result_outs
 from tasks.errors import DataError
 from tasks.inputs import declared_stages
@@ -41,6 +41,15 @@ class Need:
     bytes: int = 0
     seconds: float = 0.0
 
+    def after(self, first: "Need") -> "Need":
+        """This one, with what was fetched for the first as well."""
+        return replace(
+            self,
+            objects=self.objects + first.objects,
+            bytes=self.bytes + first.bytes,
+            seconds=self.seconds + first.seconds,
+        )
+
 
 def bring_up_to_date(stage: str, tell: Tell) -> list[StageResult]:
     """Bring one stage up to date, and fetch what it takes where that is not here.
@@ -56,8 +65,7 @@ def bring_up_to_date(stage: str, tell: Tell) -> list[StageResult]:
     need = _ask(stage, "stage", [stage], tell)
     made = _make(need.lacking, tell)
     if need.lacking:
-        again = _ask(stage, "stage", [stage], tell)
-        need = replace(again, objects=again.objects + need.objects, bytes=again.bytes + need.bytes)
+        need = _ask(stage, "stage", [stage], tell).after(need)
     result = reproduce(stage, tell, allow_missing=not need.changed)
     state = "restored" if need.restored and result.state == "up to date" else result.state
     own = replace(
@@ -148,7 +156,7 @@ def _ask(name: str, verb: str, words: Sequence[str], tell: Tell) -> Need:
     """Have the child do its part, and read its verdict."""
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         path = Path(folder, "verdict.json")
-        code, tail = run_bound(("fetch", str(path), verb, *words), _but_faults(tell))
+        code, tail = run_limited(name, ("fetch", str(path), verb, *words), _but_faults(tell))
         if code != 0:
             raise diagnose(name, code, tail)
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -63,4 +63,11 @@ def train_overridden(
         why = (told.error if told else None) or "its lines above say why"
         raise StageFailedError(f"{plan.folder.relative_to(root)}: failed: {why}", code or 1)
     metrics = read_metrics_if_any(plan.folder / METRICS)
-    return TrainingSummary(ending.stages, metrics, before, time.monotonic() - started)
+    return TrainingSummary(
+        ending.stages,
+        metrics,
+        before,
+        time.monotonic() - started,
+        fetched_objects=sum(one.fetched_objects for one in ending.stages),
+        fetched_bytes=sum(one.fetched_bytes for one in ending.stages),
+    )

@@ -48,9 +48,9 @@ class RemoteRuns:
     def _fetch(self, key: str, folder: Path) -> None:
         if not self._repo.config["core"].get("remote"):
             return
-        remote = self._repo.cloud.get_remote_odb(None, "fetch", hash_name="md5-dos2unix")
-        place = remote.fs.join(remote.path, "runs", key[:2], key)
         try:
+            remote = self._repo.cloud.get_remote_odb(None, "fetch", hash_name="md5-dos2unix")
+            place = remote.fs.join(remote.path, "runs", key[:2], key)
             found = list(remote.fs.find(place)) if remote.fs.exists(place) else []
         except Exception:  # each store has its own; without an entry the stage simply runs
             self._tell("the remote does not say what others made of the same inputs")

@@ -95,7 +95,6 @@ def reproduce(stage: str, tell: Tell, allow_missing: bool = False) -> StageResul
         StageFailedError: the stage or DVC failed, or took longer than a stage may; the previous
             outputs are back in place.
     """
-    limit_s = stage_timeout_s()
     started = time.monotonic()
     clear_stale_locks(tell)
     before = _lock_entry(stage)
@@ -105,19 +104,13 @@ def reproduce(stage: str, tell: Tell, allow_missing: bool = False) -> StageResul
         try:
             options = ("--allow-missing",) if allow_missing else ()
             words = ("dvc", "repro", "--single-item", *options, stage)
-            code, tail = run_bound(words, tell, {MARKER_VARIABLE: str(marker)}, limit_s)
+            code, tail = run_limited(stage, words, tell, {MARKER_VARIABLE: str(marker)})
             if code != 0:
                 raise diagnose(stage, code, tail, _read_marker(marker))
-        except BaseException as error:
+        except BaseException:
             # DVC removes outputs before the stage begins, so its marker may be missing still.
             if before is not None and not all(Path(out).exists() for out in _outs(stage)):
                 _bring_back(stage, tell if stood else lambda _: None)
-            if isinstance(error, StillAtWorkError):
-                raise StageFailedError(
-                    f"{stage}: still at work after {limit_s:.0f} s, so it was stopped; if it only "
-                    f"needs longer, raise --stage-timeout-s or {TIMEOUT_VARIABLE}",
-                    StillAtWorkError.exit_code,
-                ) from None
             raise
         ran = marker.exists()
     cached = any(f"'{stage}' is cached" in line for line in tail)
@@ -127,6 +120,38 @@ def reproduce(stage: str, tell: Tell, allow_missing: bool = False) -> StageResul
     elif cached or _lock_entry(stage) != before:
         state = "restored"
     return StageResult(stage, state, time.monotonic() - started)
+
+
+def run_limited(
+    name: str,
+    words: Sequence[str],
+    tell: Tell,
+    environment: dict[str, str] | None = None,
+) -> tuple[int, list[str]]:
+    """Run a bound child that does a stage's work, or a remote's, and may hang.
+
+    Args:
+        name: of what it does, for the error.
+        words: as `flows.bound` takes them.
+        tell: as of `run_bound`.
+        environment: further environment variables.
+
+    Returns:
+        Its exit code and last lines.
+
+    Raises:
+        ParametersError: the time that a stage may take is no number of seconds.
+        StageFailedError: it took longer, and was stopped with all that it had started.
+    """
+    limit_s = stage_timeout_s()
+    try:
+        return run_bound(words, tell, environment, limit_s)
+    except StillAtWorkError:
+        raise StageFailedError(
+            f"{name}: still at work after {limit_s:.0f} s, so it was stopped; if it only needs "
+            f"longer, raise --stage-timeout-s or {TIMEOUT_VARIABLE}",
+            StillAtWorkError.exit_code,
+        ) from None
 
 
 def run_bound(

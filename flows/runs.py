@@ -74,6 +74,11 @@ def write_ending(ending: Ending, folder: Path = Path()) -> None:
     fresh.replace(path)
 
 
+def forget_ending(folder: Path = Path()) -> None:
+    """Take back the word of an earlier run, as another one begins: it may be killed."""
+    (folder / ENDING_FILE).unlink(missing_ok=True)
+
+
 def read_ending(folder: Path = Path()) -> Ending | None:
     """How the last run in a folder ended; None where nothing says."""
     try:
@@ -147,6 +152,16 @@ def stands_on(folder: Path) -> str:
 def fingerprint(commit: str, params_text: str) -> str:
     """Tells one state of a clone from another."""
     return f"{commit} {hashlib.sha256(params_text.encode()).hexdigest()}"
+
+
+def clone_environment(folder: Path, commit: str, params_text: str) -> dict[str, str]:
+    """What a run in a clone inherits: what it was prepared for, and the code of its commit."""
+    # `python -m` looks into the working directory first, unless PYTHONSAFEPATH forbids it.
+    paths = filter(None, (str(folder), os.environ.get("PYTHONPATH")))
+    return {
+        PREPARED_VARIABLE: fingerprint(commit, params_text),
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
 
 
 def check_as_prepared() -> None:

@@ -48,9 +48,11 @@ def ensure_api(schedules: bool, timeout_s: float = 120, port: int = 0) -> str | 
         The address of the own server's web page; None where PREFECT_API_URL is set.
 
     Raises:
-        ServerError: the server ended or did not answer in time, or the port is taken.
+        ServerError: the server ended or did not answer in time, the port is taken, or nobody
+            answers where PREFECT_API_URL says.
     """
-    if os.environ.get(API_VARIABLE):
+    if given := os.environ.get(API_VARIABLE):
+        _check(given)
         return None
     STATE_FOLDER.mkdir(exist_ok=True)
     with _listen(port) as listener, LOG_FILE.open("wb") as log:
@@ -73,21 +75,21 @@ def ensure_api(schedules: bool, timeout_s: float = 120, port: int = 0) -> str | 
     return address
 
 
-def check_api(address: str) -> None:
-    """Check that the server that PREFECT_API_URL names answers.
-
-    Raises:
-        ServerError: it does not.
-    """
+def _check(address: str) -> None:
+    """Check that somebody answers at the address that PREFECT_API_URL names."""
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):
             return
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403, 404):  # Prefect Cloud; what it lacks, Prefect itself tells
+            return
+        reason: object = error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise ServerError(
-            f"{API_VARIABLE}: no server of Prefect answers there ({type(reason).__name__}); start "
-            "one there, or unset it to have one here"
-        ) from None
+    raise ServerError(
+        f"{API_VARIABLE}: no server of Prefect answers there ({type(reason).__name__}); start one "
+        "there, or unset it to have one here"
+    )
 
 
 def server_lives() -> bool:

@@ -145,7 +145,7 @@ def _search(plan: SweepPlan, search: Search, submit: Submit) -> list[Trial]:
             reached += [None] * (number - len(ended))
             tried = list(zip(points, reached, strict=True))
             points.append(propose(search, plan.asked.direction, number, tried))
-            plan.remember([*points, *plan.proposed()[len(points) :]])
+            plan.remember(points)
         started.append(submit(points[number]))
     rest = range(len(ended), search.trials)
     return [*ended, *(_ended(points[at], *started[at]) for at in rest)]

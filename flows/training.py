@@ -16,7 +16,7 @@ from flows.overridden_training import TrainingSummary, train_overridden
 from flows.params_form import Overrides, Recipe, setting_words
 from flows.project import end_with_keeper, enter_project, prepare_environment
 from flows.repro import StageResult
-from flows.runs import Ending, check_as_prepared, write_ending
+from flows.runs import Ending, check_as_prepared, forget_ending, write_ending
 from flows.stages import run_stage, stages_in_order
 from flows.tables import comparison_rows, read_metrics_if_any, stage_rows
 from flows.terminal import end_bars, show_own_lines
@@ -97,6 +97,7 @@ def _run_stages(
     """
     results: dict[str, StageResult] = {}
     found = sha256(PARAMS_FILE)
+    forget_ending()
     try:
         for stage in order:
             # A stage that was up to date without its outputs may be made anew for a later one.

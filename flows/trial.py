@@ -23,6 +23,7 @@ from flows.notifying import MUTED
 from flows.project import KEEPER_VARIABLE, STATE_FOLDER
 from flows.repro import StageResult
 from flows.runs import PREPARED_VARIABLE, Note, fingerprint, read_ending, stands_on
+from flows.saying import say
 from flows.tables import read_metrics
 from tasks.artifacts.files import write_json
 from tasks.artifacts.layout import METRICS
@@ -185,12 +186,7 @@ def _become(asked: dict[str, Any]) -> None:
         params_text=plan["params_text"],
         note=Note(**plan["note"]),
     )
-    become_planned(planned, time.monotonic() + asked["wait_s"], _say)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"headstart: {line}\n")
-    sys.stderr.flush()
+    become_planned(planned, time.monotonic() + asked["wait_s"], say)
 
 
 def main() -> None:
@@ -199,7 +195,7 @@ def main() -> None:
     try:
         _become(json.load(sys.stdin))
     except HeadstartError as error:
-        _say(" ".join(str(error).splitlines()))
+        say(" ".join(str(error).splitlines()))
         sys.exit(error.exit_code)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.scale import run_stage, warm_up, write_store
+from tests.benchmarks.scale import NOISE, run_stage, warm_up, write_store
 
 STAGES = ("pretrain", "metatrain")
 
@@ -22,12 +22,7 @@ STAGES = ("pretrain", "metatrain")
 def changes(episodes: int, workers: int) -> dict[str, Any]:
     few = {"way": 5, "shot": 1, "queries": 4, "episodes": 20}
     return {
-        "prepare": {
-            "source": "fake",
-            "framing": "crop",
-            "domains": [],
-            "splits": {"by": "share", "base": [], "validation": [], "novel": []},
-        },
+        "prepare": NOISE,
         "pretrain": {"conv4_widths": [32] * 4, "epochs": 1, "selection": few},
         "metatrain": {
             **{"learner": "maml", "inner_steps": 5, "inner_network_learning_rate": 0.05},

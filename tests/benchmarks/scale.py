@@ -26,7 +26,7 @@ import numpy as np
 from scipy import stats
 
 from tasks.artifacts.image_store import ImageClass, Part, write_image_store
-from tasks.artifacts.layout import PREPARED
+from tasks.artifacts.layout import BUNDLE, EVALUATED, METATRAINED, PREPARED, PRETRAINED
 
 IMAGES = (1_000, 4_000, 16_000, 64_000)
 CLASSES = (50, 200, 1_000)
@@ -35,8 +35,22 @@ SIDE_PX = 28
 STEPS = (10, 40, 160)
 EPISODES = (250, 1_000, 4_000)
 USUAL = {"images": 4_000, "classes": 50, "steps": 10, "episodes": 250, "curve_episodes": 30}
-STAGES = ("prepare", "pretrain", "metatrain", "evaluate", "export")
+MADE = {
+    "prepare": PREPARED,
+    "pretrain": PRETRAINED,
+    "metatrain": METATRAINED,
+    "evaluate": EVALUATED,
+    "export": BUNDLE,
+}
+STAGES = tuple(MADE)
 TRAINED = ("pretrain", "metatrain", "evaluate")
+
+NOISE = {
+    "source": "fake",
+    "framing": "crop",
+    "domains": [],
+    "splits": {"by": "share", "base": [], "validation": [], "novel": []},
+}
 
 Sizes = dict[str, int]
 Row = dict[str, Any]
@@ -168,7 +182,7 @@ def run_stage(stage: str, changes: dict[str, Any]) -> Row:
         "cpu_s": round(used.ru_utime + used.ru_stime, 3),
         "wall_s": round(time.monotonic() - started, 3),
         "peak_mib": round(used.ru_maxrss / 1024),
-        "bytes": sum(path.stat().st_size for path in Path("outputs").rglob(f"{stage}/*")),
+        "bytes": sum(path.stat().st_size for path in MADE[stage].rglob("*") if path.is_file()),
     }
 
 
@@ -203,13 +217,7 @@ def _changes(sizes: Sizes) -> dict[str, Any]:
     few = {"way": 5, "shot": 1, "queries": 4, "episodes": 50}
     curve = {"domain": "novel", "way": 5, "shot": 1, "episodes": sizes["curve_episodes"]}
     return {
-        "prepare": {
-            "source": "fake",
-            "framing": "crop",
-            "domains": [],
-            "splits": {"by": "share", "base": [], "validation": [], "novel": []},
-            "fake": {**fake, "image_size_px": SIDE_PX},
-        },
+        "prepare": {**NOISE, "fake": {**fake, "image_size_px": SIDE_PX}},
         "pretrain": {
             "conv4_widths": [16, 16, 32, 32],
             "epochs": 1,

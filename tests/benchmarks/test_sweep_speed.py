@@ -40,6 +40,7 @@ def test_a_sweep_of_evaluate_alone(
     assert code == 0, output
     rows = results(project, "eight")
     restored = sum(row["stages"] == "3 restored, 1 ran" for row in rows)
+    assert restored == len(rows) == 8
     bare_s = _bare_s()
     figure(Figure("training stages restored of 8", "8", restored, "", {"restored": [restored]}))
     what = f"8 trials of {WORK_S:.0f} s of a core, {WORKERS} at a time"

@@ -93,7 +93,7 @@ class Run:
     def ended(self) -> bool:
         return _is_final(self.outcome())
 
-    def settle(self, supervised: bool = True) -> str:
+    def settle(self) -> str:
         """Wait until nothing works any more; the outcome.
 
         Raises:
@@ -102,8 +102,7 @@ class Run:
         deadline = time.monotonic() + TIMEOUT_S
         idle_since: float | None = None
         while time.monotonic() < deadline:
-            if supervised:
-                self.services.supervise()
+            self.services.supervise()
             busy = self.working()
             now = time.monotonic()
             idle_since = None if busy else idle_since or now

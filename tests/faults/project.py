@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,10 @@ from typing import Any
 import yaml
 
 from tests.conftest import GOLDEN_BUNDLE, TINY, write_params
+from tests.integration.conftest import PROGRAMS, project_environment
 from tests.repository import git
 
 HERE = Path(__file__).parent
-PROGRAMS = Path(sys.executable).parent
 TIMEOUT_S = 240
 STAGES = ("prepare", "train", "export")
 MARK = "FAULTS_OF"  # an environment variable that every process of a project inherits
@@ -45,21 +43,11 @@ class FaultProject:
         self.folder = folder
         self.root = folder / "project"
         self.strangers: set[int] = set()  # processes that are known to be none of the project's
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PREFECT", "HEADSTART", "DVC", "PYTEST"))
-        }
-        self.env = kept | {
-            "PREFECT_HOME": str(folder / "prefect-home"),
+        self.env = project_environment(folder) | {
             "PREFECT_LOGGING_LEVEL": "INFO",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
-            "DVC_SITE_CACHE_DIR": str(folder / "dvc-site"),
-            "DVC_NO_ANALYTICS": "1",
-            "OMP_NUM_THREADS": "1",
             "TMPDIR": str(folder / "tmp"),
-            "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
             MARK: str(folder),
         }
         if api:
@@ -83,15 +71,12 @@ class FaultProject:
         self.git("add", "--all")
         self.git("commit", "-qm", "Start")
 
-    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *words: str) -> subprocess.Popen[str]:
         program, *arguments = words
-        return self.start_anything([str(PROGRAMS / program), *arguments], **environment)
-
-    def start_anything(self, words: list[str], **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            words,
+            [str(PROGRAMS / program), *arguments],
             cwd=self.root,
-            env=self.env | environment,
+            env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -99,8 +84,8 @@ class FaultProject:
             process_group=0,
         )
 
-    def run(self, *words: str, **environment: str) -> tuple[int, str]:
-        process = self.start(*words, **environment)
+    def run(self, *words: str) -> tuple[int, str]:
+        process = self.start(*words)
         output, _ = process.communicate(timeout=TIMEOUT_S)
         return process.returncode, output
 
@@ -127,9 +112,6 @@ class FaultProject:
         """Run everything anew, and take down what that leaves."""
         self.write_source(text)
         self.must("dvc", "repro", "--force", "--no-run-cache")
-        return self.taken_down()
-
-    def taken_down(self) -> Clean:
         lock = self.lock_bytes()
         return Clean(lock, yaml.safe_load(lock)["stages"], self.outputs())
 

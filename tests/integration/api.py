@@ -55,12 +55,12 @@ class Api:
         return "\n".join(line["message"] for line in self.post("logs/filter", asked))
 
 
-def api_of(process: subprocess.Popen[str], pattern: str = r"http://127\.0\.0\.1:\d+/api") -> Api:
+def api_of(process: subprocess.Popen[str]) -> Api:
     """The API that a process names in its output, once it does."""
     assert process.stdout is not None
     said = ""
     while line := process.stdout.readline():
         said += line
-        if found := re.search(pattern, line):
+        if found := re.search(r"http://127\.0\.0\.1:\d+/api", line):
             return Api(found[0])
     raise AssertionError(f"it ended before it named its server: {said}")

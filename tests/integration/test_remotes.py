@@ -67,8 +67,7 @@ def test_a_fresh_clone_fetches_what_a_changed_stage_reads_and_nothing_else(
     assert f"third: fetched 1 object, {len(SECOND)} B in " in output
     assert f"fetched from DVC's remote: 1 object, {len(SECOND)} B\n" in output
     if isinstance(store, Bucket):
-        assert store.fetched()[0] == key
-        assert [one for one in store.fetched() if one.startswith("files/")][:1] == [key]
+        assert {one for one in store.fetched() if one.startswith("files/")} == {key}
     assert sorted(clone.outputs()) == ["second", "third"]
     assert key.removeprefix("files/md5/").replace("/", "") in cached(clone)
     assert len(cached(clone)) == 2  # what was read, and what was made of it

@@ -105,3 +105,13 @@ def test_serve_needs_one_schedule_that_can_be_read(
     assert done.returncode == 2
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_told_in_a_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    done = headstart(project, "run")
+    assert done.returncode == 1
+    assert "PREFECT_API_URL: no server of Prefect answers there" in done.stderr
+    assert "Traceback" not in done.stderr

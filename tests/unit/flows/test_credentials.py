@@ -51,7 +51,11 @@ def test_secrets_of_the_environment_and_of_local_settings_are_masked_in_lines(
         "['remote \"store\"']\n    secret_access_key = 'of a file'\n    region = eu-north\n"
     )
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-environment")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "whose-it-is")
+    monkeypatch.setenv("HEADSTART_WEBHOOK_URL", "https://hooks/of-ours")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "really")
     mask = masking(tmp_path)
-    line = "of a file, of-the-environment, https://me:hidden@store/x, really eu-north"
-    assert mask(line) == "***, ***, https://me:***@store/x, really eu-north"
+    line = "of a file, of-the-environment, whose-it-is, https://hooks/of-ours"
+    assert mask(line) == "***, ***, ***, ***"
+    line = "https://me:hidden@store/x, really eu-north"
+    assert mask(line) == "https://me:***@store/x, really eu-north"

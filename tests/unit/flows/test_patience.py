@@ -1,7 +1,7 @@
 import pytest
 
 from flows.patience import STAGE_TIMEOUT_S, TIMEOUT_VARIABLE, StillAtWorkError, stage_timeout_s
-from flows.repro import run_bound
+from flows.repro import StageFailedError, run_bound, run_limited
 from tasks.errors import ParametersError
 
 
@@ -24,3 +24,12 @@ def test_what_is_no_time_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tol
 def test_a_child_that_takes_too_long_is_stopped() -> None:
     with pytest.raises(StillAtWorkError):
         run_bound(("dvc", "--version"), lambda _: None, timeout_s=0)
+
+
+def test_a_remote_that_hangs_is_told_like_a_stage_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "0.01")
+    with pytest.raises(StageFailedError, match="^push: still at work after 0 s") as told:
+        run_limited("push", ("dvc", "--version"), lambda _: None)
+    assert told.value.exit_code == 124

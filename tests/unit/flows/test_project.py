@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.automations import SILENCE_S
+from flows.automations import FLOWS, SILENCE_S
 from flows.bound import start_bound
 from flows.project import HEARTBEAT_S, QUIET, prepare_environment
 
@@ -63,3 +63,12 @@ def test_prefects_own_commands_in_this_folder_send_nothing_and_beat_in_time() ->
     )
     assert done.stdout.split() == ["False", str(HEARTBEAT_S)]
     assert SILENCE_S >= 3 * HEARTBEAT_S
+
+
+@pytest.mark.slow
+def test_automations_look_after_every_flow_and_no_other() -> None:
+    from flows.release import release
+    from flows.sweep import sweep
+    from flows.training import training
+
+    assert set(FLOWS) == {one.name for one in (release, sweep, training)}
