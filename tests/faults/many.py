@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.faults.init import stand_in_for_init
 from tests.faults.invariants import take_released
 from tests.faults.project import Clean, FaultProject
 from tests.faults.series import Lane, source, suffer
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=2, help="projects at the same time")
     parser.add_argument("--rows", type=Path, default=Path("faults.jsonl"))
     options = parser.parse_args()
+    stand_in_for_init()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         template = Path(place).resolve() / "template"
