@@ -13,7 +13,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from flows.clones import committed_text
 from flows.overrides import laid_over, with_paths_from
 from flows.runs import find_run, read_ending, read_note, stands_on
-from tasks.artifacts.files import sha256
+from tasks.artifacts.files import sha256, write_whole
 from tasks.errors import DataError
 from tasks.params import PARAMS_FILE
 from tasks.params_file import check_params, parse_sections, parse_yaml, read_sections
@@ -68,9 +68,7 @@ def adopt_run(name: str, root: Path) -> Adoption:
     ours = parse_sections(text, str(PARAMS_FILE))
     fresh = _rewritten(text, ours, wanted)
     if fresh != text:
-        partial = file.with_name(f".{file.name}.partial")
-        partial.write_text(fresh, encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, fresh)
     now = parse_sections(fresh, str(PARAMS_FILE))
     left = [
         ".".join(keys)

@@ -68,10 +68,7 @@ class Ending:
 
 def write_ending(ending: Ending, folder: Path = Path()) -> None:
     """Leave word of how a run ended, for whoever started it."""
-    path = folder / ENDING_FILE
-    fresh = path.with_name(f"{path.name}.{ending.pid}")
-    write_json(fresh, asdict(ending))
-    fresh.replace(path)
+    write_json(folder / ENDING_FILE, asdict(ending))
 
 
 def forget_ending(folder: Path = Path()) -> None:
@@ -93,9 +90,7 @@ def write_note(folder: Path, note: Note) -> None:
     """Leave the note in a run's folder; it is what makes the folder a run."""
     path = folder / NOTE_FILE
     path.parent.mkdir(exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    write_json(fresh, asdict(note))
-    fresh.replace(path)
+    write_json(path, asdict(note))
 
 
 def read_note(folder: Path) -> Note | None:

@@ -5,11 +5,11 @@ that a new process has by now, and a file that was cut short by a kill or by a f
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tasks.artifacts.files import write_whole
 from tasks.lifeline import is_alive
 
 DVC_STATE = Path(".dvc/tmp")
@@ -33,9 +33,7 @@ def clear_stale_locks(tell: Callable[[str], None]) -> None:
     guard = make_lock(str(RWLOCK.with_name("rwlock.lock")), tmp_dir=str(DVC_STATE))
     with guard:  # DVC reads and writes the file under this one
         if found := _stale(RWLOCK):
-            fresh = RWLOCK.with_name(f"rwlock.{os.getpid()}")
-            fresh.write_text(json.dumps(_living(RWLOCK)), encoding="utf-8")
-            fresh.replace(RWLOCK)
+            write_whole(RWLOCK, json.dumps(_living(RWLOCK)))
             tell(f"cleared locks of DVC that a killed process left: {found}")
 
 

@@ -65,9 +65,7 @@ class SweepPlan:
     def remember(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Keep what was proposed."""
         self.memory.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.memory.with_suffix(".partial")
-        write_json(fresh, {"points": list(points)})
-        fresh.replace(self.memory)
+        write_json(self.memory, {"points": list(points)})
 
 
 def plan_sweep(root: Path, file: Path) -> SweepPlan:

@@ -134,9 +134,7 @@ def _run(plan: Plan, wait_s: float, tell: Tell) -> None:
         "stages": [asdict(one) for one in ending.stages],
         "seconds": time.monotonic() - started,
     }
-    fresh = plan.folder / f"{RECORD}.{process.pid}"
-    write_json(fresh, record)
-    fresh.replace(plan.folder / RECORD)
+    write_json(plan.folder / RECORD, record)
 
 
 def _start(plan: Plan, wait_s: float) -> subprocess.Popen[str]:

@@ -15,6 +15,7 @@ from flows.inspecting.starting import starting_text
 from flows.inspecting.telling import tell
 from flows.inspecting.wanted import Wanted, find, project_params, usual_bundle, where
 from flows.inspecting.words import recipe_head
+from tasks.artifacts.files import write_whole
 from tasks.errors import DataError, ParametersError
 from tasks.progress import Track
 from tasks.trees.tree import printable
@@ -69,11 +70,11 @@ def run(wanted: Wanted, track: Track) -> Done:
     recipe, fault = _recipe(inspection, command)
     written = []
     if wanted.page is not None:
-        _write_whole(wanted.page, render_page(inspection, recipe, command))
+        _write(wanted.page, render_page(inspection, recipe, command))
         written.append(f"page: {wanted.page}")
     if wanted.recipe is not None and recipe:
         _check_absent(wanted)
-        _write_whole(wanted.recipe, recipe)
+        _write(wanted.recipe, recipe)
         written.append(f"recipe: {wanted.recipe}")
     fault = f"{wanted.recipe}: not written: {fault}" if wanted.recipe and fault else ""
     return Done(as_json(inspection), tell(inspection), tuple(written), command, fault)
@@ -125,16 +126,13 @@ def _next(wanted: Wanted, found: Inspection) -> str:
     return f"{look} --write {_RECIPE} && headstart run --recipe {_RECIPE}"
 
 
-def _write_whole(file: Path, text: str) -> None:
-    """Write a file whole or not at all.
+def _write(file: Path, text: str) -> None:
+    """Write a file, whole.
 
     Raises:
         DataError: it cannot be written.
     """
-    partial = file.with_name(f".{file.name[:200]}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise DataError(f"{file}: cannot be written: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""How the cost of each stage grows with images, classes, steps and episodes.
+"""How the cost of each stage grows with images, classes, steps, episodes, ways and shots.
 
     python -m tests.benchmarks.scale --out docs/records/DATE-scale
 
@@ -34,7 +34,13 @@ OF_CLASSES = 16_000  # images, for the series of classes
 SIDE_PX = 28
 STEPS = (10, 40, 160)
 EPISODES = (250, 1_000, 4_000)
-USUAL = {"images": 4_000, "classes": 50, "steps": 10, "episodes": 250, "curve_episodes": 30}
+WAYS = (5, 10, 20, 40)
+SHOTS = (1, 4, 16)
+OF_TASKS = {"images": OF_CLASSES, "classes": 200, "episodes": 4_000}  # for ways and shots
+USUAL = {
+    **{"images": 4_000, "classes": 50, "steps": 10, "episodes": 250, "curve_episodes": 30},
+    **{"way": 5, "shot": 1},
+}
 MADE = {
     "prepare": PREPARED,
     "pretrain": PRETRAINED,
@@ -112,7 +118,18 @@ def _episodes() -> Iterator[Row]:
             yield _row("evaluate", series, {**USUAL, series: episodes})
 
 
-SERIES = (_prepare, _images, _classes, _episodes)
+def _tasks() -> Iterator[Row]:
+    """Against ways and shots of a protocol."""
+    sizes = {**USUAL, **OF_TASKS}
+    write_store(sizes)
+    for stage in TRAINED[:2]:
+        run_stage(stage, _changes(sizes))
+    for series, numbers in (("way", WAYS), ("shot", SHOTS)):
+        for number in numbers:
+            yield _row("evaluate", series, {**sizes, series: number})
+
+
+SERIES = (_prepare, _images, _classes, _episodes, _tasks)
 
 
 def _row(stage: str, series: str, sizes: Sizes) -> Row:
@@ -231,7 +248,10 @@ def _changes(sizes: Sizes) -> dict[str, Any]:
         "evaluate": {
             "episodes": sizes["episodes"],
             "queries": 4,
-            "protocols": [{"domain": "novel", "way": 5, "shot": shot} for shot in (1, 5)],
+            "protocols": [
+                {"domain": "novel", "way": sizes["way"], "shot": sizes["shot"]},
+                {"domain": "novel", "way": 5, "shot": 5},
+            ],
             "curve": [curve],
             "shots": [],
             "fine_tuning": {"episodes": 20},

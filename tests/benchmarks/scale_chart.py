@@ -8,10 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-SERIES = ("images", "classes", "episodes")
+SERIES = {
+    "images": "images",
+    "classes": "classes",
+    "steps": "steps of meta-training",
+    "episodes": "episodes of a protocol",
+    "curve_episodes": "episodes of a curve",
+    "way": "ways",
+    "shot": "shots",
+}
+COLUMNS = 4
 LEAST_SIZES = 3  # fewer are no growth to look at
 COLOURS = {
     "prepare": "#4c78a8",
@@ -33,19 +43,30 @@ SETTINGS: dict[Any, Any] = {
 def main() -> None:
     """Read the record, draw the picture."""
     record, picture = (Path(one) for one in sys.argv[1:])
-    runs = json.loads(record.read_text())["runs"]
+    found = json.loads(record.read_text())
+    runs = found["runs"]
     drawn = [one for one in SERIES if any(_stages(runs, one))]
+    rows = -(-(len(drawn) + 1) // COLUMNS)  # one more for the legend
     with rc_context(SETTINGS):
-        figure = Figure(figsize=(4.2 * len(drawn), 3), layout="constrained")
-        panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
-        for axes, series in zip(panels, drawn, strict=True):
+        figure = Figure(figsize=(2.6 * COLUMNS, 2.4 * rows), layout="constrained")
+        panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).flatten()
+        named = {}
+        for axes, series in zip(panels, drawn, strict=False):
             for stage in _stages(runs, series):
-                mine = _points(runs, series, stage)
-                axes.loglog(*zip(*mine, strict=True), "o", color=COLOURS[stage], label=stage)
-            axes.set_xlabel(series)
+                sizes, seconds = zip(*_points(runs, series, stage), strict=True)
+                (named[stage],) = axes.loglog(sizes, seconds, "o", color=COLOURS[stage])
+                line = next(
+                    one for one in found["fits"] if (one["series"], one["stage"]) == (series, stage)
+                )
+                along = np.geomspace(min(sizes), max(sizes))
+                fitted = line["fixed_s"] + line["s_per_thousand"] * along / 1000
+                axes.plot(along, fitted, color=COLOURS[stage], linewidth=0.8)
+            axes.set_xlabel(SERIES[series])
             axes.grid(alpha=0.3)
-        panels[0].set_ylabel("processor seconds")
-        panels[-1].legend(fontsize=8)
+        for axes in panels[len(drawn) :]:
+            axes.axis("off")
+        panels[-1].legend(list(named.values()), list(named), loc="center")
+        figure.supylabel("processor seconds")
         figure.savefig(picture, metadata={"Date": None})
 
 

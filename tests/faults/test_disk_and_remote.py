@@ -43,7 +43,9 @@ def used_bytes(folder: Path) -> int:
     return int(told.stdout.split()[1])
 
 
-@pytest.mark.parametrize("room_bytes", [20_000, 120_000, 300_000])  # less than what one run on new data writes
+@pytest.mark.parametrize(
+    "room_bytes", [20_000, 120_000, 300_000]
+)  # less than what one run on new data writes
 def test_a_full_disk_is_told_and_with_room_again_the_next_run_succeeds(
     open_faulty: Callable[[Path], Faulty], tmp_path: Path, room_bytes: int
 ) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.artifacts.files import complete_folder, read_json, write_json
+from tasks.artifacts.files import complete_folder, read_json, write_json, write_whole
 from tasks.errors import DataError
 
 
@@ -57,3 +57,14 @@ def test_json_comes_back_and_faults_name_the_stage_to_run(tmp_path: Path) -> Non
         read_json(path, "prepare")
     with pytest.raises(DataError, match="not found; stage pretrain makes it"):
         read_json(tmp_path / "none.json", "pretrain")
+
+
+def test_a_text_file_is_written_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "settings"
+    write_whole(path, "one")
+    write_whole(path, "two")
+    assert path.read_text() == "two"
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "half of it \ud800")
+    assert path.read_text() == "two"
+    assert list(tmp_path.iterdir()) == [path]
