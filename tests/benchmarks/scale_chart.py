@@ -61,6 +61,9 @@ def main() -> None:
                 along = np.geomspace(min(sizes), max(sizes))
                 fitted = line["fixed_s"] + line["s_per_thousand"] * along / 1000
                 axes.plot(along, fitted, color=COLOURS[stage], linewidth=0.8)
+            sizes = sorted({one[series] for one in runs if one["series"] == series})
+            axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            axes.minorticks_off()
             axes.set_xlabel(SERIES[series])
             axes.grid(alpha=0.3)
         for axes in panels[len(drawn) :]:
