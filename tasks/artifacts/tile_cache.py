@@ -98,7 +98,7 @@ class TileCache:
     """
 
     def __init__(self, folder: Path | None = None, limit_bytes: int | None = None) -> None:
-        self.path = (folder or _default_folder()) / _NAME
+        self.path = (folder or cache_folder()) / _NAME
         self.limit_bytes = _default_limit_bytes() if limit_bytes is None else limit_bytes
         self._broken = False
         self._open: sqlite3.Connection | None = None
@@ -235,7 +235,8 @@ def _today() -> int:
     return int(time.time() // _DAY_S)
 
 
-def _default_folder() -> Path:
+def cache_folder() -> Path:
+    """Where this user's caches lie: `HEADSTART_CACHE`, or the system's place for them."""
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(named) if named else Path(platformdirs.user_cache_dir("headstart"))
 

@@ -12,7 +12,8 @@ from tasks.artifacts.image_store import Part
 from tasks.artifacts.layout import META_ALONE
 from tasks.artifacts.model_store import DESCRIPTION, read_description
 from tasks.backbones.build import EncoderSpec, build, read_encoder
-from tasks.backbones.encoder import Encoder, embed
+from tasks.backbones.encoder import Encoder
+from tasks.backbones.kept import embed_kept
 from tasks.learners.learner import build_learner, read_learner
 from tasks.learners.spec import LearnerSpec
 from tasks.randomness import entropy
@@ -60,7 +61,7 @@ class Embedded:
     def of(self, arm: str, part: str) -> Tensor:
         """Embeddings `(image, dim)`."""
         if (arm, part) not in self._made:
-            self._made[arm, part] = embed(self._arms[arm].encoder, self.parts[part].images)
+            self._made[arm, part] = embed_kept(self._arms[arm].encoder, self.parts[part].images)
         return self._made[arm, part]
 
 

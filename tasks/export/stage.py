@@ -17,7 +17,7 @@ from tasks.artifacts.image_store import MANIFEST as DATA_MANIFEST
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import BUNDLE, METATRAINED, METRICS, PREPARED
 from tasks.artifacts.model_store import read_description
-from tasks.backbones.encoder import embed
+from tasks.backbones.kept import embed_kept
 from tasks.export.adaptation import describe_adaptation
 from tasks.export.beside import write_client, write_teach_page
 from tasks.export.check import verify_bundle
@@ -118,7 +118,7 @@ def export(params: Params, track: Track) -> None:
 def _calibrate(parts: Parts, store: ImageStore, seed: int, track: Track) -> dict[str, Any] | None:
     """Section `unknown` of the manifest, from validation classes; None where they are too few."""
     part = store.read("validation")
-    embeddings = embed(parts.encoder.encoder, part.images)
+    embeddings = embed_kept(parts.encoder.encoder, part.images)
     return calibrate_unknown(parts.adapt.learner, embeddings, part.labels, seed=seed, track=track)
 
 

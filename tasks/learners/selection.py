@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tasks.artifacts.image_store import Part
 from tasks.backbones.encoder import Encoder, embed, pixels
+from tasks.backbones.kept import embed_kept
 from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Episodes, Pool
 from tasks.learners.scoring import accuracies, model_scores
@@ -71,7 +72,8 @@ class Selector:
     def _embeddings(self, encoder: Encoder) -> Tensor:
         if self._embedded is None or not self.frozen:
             count = len(self.part.images)
-            own = embed(encoder, self.part.images[self.ranks.rows(count)])
+            embedding = embed_kept if self.frozen else embed
+            own = embedding(encoder, self.part.images[self.ranks.rows(count)])
             self._embedded = self.ranks.joined(own, count)
         return self._embedded
 

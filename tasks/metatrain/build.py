@@ -1,13 +1,17 @@
 """Wires what meta-training needs, by learner."""
 
 import logging
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks import optimisation
 from tasks.artifacts.image_store import Part
 from tasks.backbones.encoder import Encoder, embed, pixels
+from tasks.backbones.kept import embed_kept, kept
 from tasks.backbones.scale_and_shift import add_scale_and_shift
 from tasks.episodes.augmentation import Augmentation
 from tasks.learners.cosine import CentredCosine
@@ -119,20 +123,30 @@ def _views(
 ) -> Tensor:
     """Embeddings `(view, image, dim)`: as stored, and as varied in `views - 1` other ways."""
     encoder.eval()
-    seen = [embed(encoder, base.images)]
+    seen = [embed_kept(encoder, base.images)]
     for view in range(1, views):
-        generator = torch_generator(seed, "metatrain", "views", view)
-        at_once = 256
-        seen.append(
-            torch.cat(
-                [
-                    encoder(augmentation(pixels(base.images[at : at + at_once]), generator))
-                    for at in range(0, len(base.images), at_once)
-                ]
-            )
-        )
+        make = partial(_varied, encoder, base.images, augmentation, seed, view)
+        seen.append(kept(encoder, base.images, make, augmentation, seed, view))
     logger.info("the backbone is frozen: %d images embedded, %d view(s) each", len(seen[0]), views)
     return torch.stack(seen)
+
+
+@torch.no_grad()
+def _varied(
+    encoder: Encoder,
+    images: NDArray[np.uint8],
+    augmentation: Augmentation,
+    seed: int,
+    view: int,
+) -> Tensor:
+    generator = torch_generator(seed, "metatrain", "views", view)
+    at_once = 256
+    return torch.cat(
+        [
+            encoder(augmentation(pixels(images[at : at + at_once]), generator))
+            for at in range(0, len(images), at_once)
+        ]
+    )
 
 
 @torch.no_grad()

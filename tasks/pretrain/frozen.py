@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.artifacts.layout import STATE
-from tasks.backbones.encoder import Encoder, embed
+from tasks.backbones.encoder import Encoder
+from tasks.backbones.kept import embed_kept
 from tasks.progress import Track
 
 IN_MEMORY_BYTES = 256_000_000
@@ -33,7 +34,7 @@ def embed_once(
     kept = _in_a_file(shape) if large else np.empty(shape, np.float32)
     for start in track(range(0, len(images), _IMAGES_AT_ONCE), "embedding"):
         stop = start + _IMAGES_AT_ONCE
-        kept[start:stop] = embed(encoder, images[start:stop]).numpy()
+        kept[start:stop] = embed_kept(encoder, images[start:stop]).numpy()
     return kept
 
 
