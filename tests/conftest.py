@@ -20,7 +20,7 @@ from tasks.run_lock import TOKEN_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 
-# A shell has what it starts in the background ignore Ctrl-C, and all that tests start inherits that.
+# What a shell starts in the background ignores Ctrl-C, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
