@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from tasks.artifacts.user_cache import cache_folder
 from tasks.errors import DataError
-from tasks.export.teach.runtime import WebRuntime, default_cache_folder, fetch_runtime
+from tasks.export.teach.runtime import WebRuntime, fetch_runtime
 
 START_MS = 60_000
 
@@ -37,7 +38,7 @@ def open_browser() -> Iterator[Browser]:
 def pinned_runtime() -> WebRuntime:
     """The runtime that the page needs; a test skips where it cannot be had."""
     try:
-        return fetch_runtime(default_cache_folder())
+        return fetch_runtime(cache_folder())
     except DataError as fault:
         pytest.skip(str(fault))
 

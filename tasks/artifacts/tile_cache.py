@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import platformdirs
+from tasks.artifacts.user_cache import cache_folder
 
 logger = logging.getLogger(__name__)
 
-FOLDER_VARIABLE = "HEADSTART_CACHE"
 LIMIT_VARIABLE = "HEADSTART_CACHE_GB"
 DEFAULT_LIMIT_GB = 20.0
 
@@ -233,12 +232,6 @@ class TileCache:
 
 def _today() -> int:
     return int(time.time() // _DAY_S)
-
-
-def cache_folder() -> Path:
-    """Where this user's caches lie: `HEADSTART_CACHE`, or the system's place for them."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named) if named else Path(platformdirs.user_cache_dir("headstart"))
 
 
 def _default_limit_bytes() -> int:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import tasks
-from tasks.artifacts.tile_cache import cache_folder
+from tasks.artifacts.user_cache import cache_folder
 from tasks.backbones.encoder import Encoder, embed
 
 logger = logging.getLogger(__name__)

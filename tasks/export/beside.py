@@ -9,10 +9,11 @@ from typing import Any
 import tasks.fewshot
 from tasks.artifacts.contract import CLIENT, INT8, TEACH_PAGE, graph_file
 from tasks.artifacts.files import sha256
+from tasks.artifacts.user_cache import cache_folder
 from tasks.errors import DataError
 from tasks.export.parts import Parts
 from tasks.export.teach.page import teach_page
-from tasks.export.teach.runtime import PACKAGE, default_cache_folder, fetch_runtime
+from tasks.export.teach.runtime import PACKAGE, fetch_runtime
 from tasks.params.export import Export
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def write_teach_page(
     if not section.teach_page:
         return {**none, "reason": "export.teach_page is false"}
     try:
-        runtime = fetch_runtime(default_cache_folder())
+        runtime = fetch_runtime(cache_folder())
     except DataError as fault:
         logger.warning(
             "%s: left out: %s; to make it later: %s; to go without: export.teach_page: false",

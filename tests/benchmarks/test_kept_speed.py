@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tasks.backbones.build import EncoderSpec, build
 from tasks.backbones.encoder import embed
 from tasks.backbones.kept import embed_kept

@@ -20,7 +20,7 @@ from PIL import Image
 
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import PREPARED
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tasks.prepare.stage import prepare
 from tasks.progress import untracked
 from tests.benchmarks.plain import decode

@@ -16,7 +16,7 @@ import pytest
 from tasks.artifacts.bundle import Bundle
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import BUNDLE, EVALUATED, PREPARED
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tasks.params import Params
 from tests.conftest import ROOT, TINY, merged, write_params
 from tests.hostile import ODD_NAMES, damaged_files, encoded, write_hostile

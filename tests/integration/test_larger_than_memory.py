@@ -12,7 +12,7 @@ from PIL import Image
 
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import PREPARED, PRETRAINED
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tests.conftest import ROOT, TINY, merged, write_params
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]

@@ -13,7 +13,7 @@ import yaml
 from tasks.artifacts.bundle import Bundle
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import BUNDLE, LISTING, PREPARED
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tests.conftest import merged
 from tests.hostile import encoded
 from tests.integration.conftest import checkout

@@ -11,7 +11,7 @@ from moto import server as moto_server
 
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import LISTING, PREPARED
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tasks.errors import DataError
 from tasks.prepare.stage import prepare
 from tasks.progress import untracked

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from tasks.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -24,7 +22,6 @@ logger = logging.getLogger(__name__)
 PACKAGE = "onnxruntime-web"
 VERSION = "1.30.0"
 TARBALL_VARIABLE = "HEADSTART_ONNXRUNTIME_WEB"
-CACHE_VARIABLE = "HEADSTART_CACHE"  # as of the cache of tiles
 
 SCRIPT = "ort.wasm.min.js"
 LOADER = "ort-wasm-simd-threaded.mjs"
@@ -60,23 +57,17 @@ class WebRuntime:
     binary: bytes
 
 
-def default_cache_folder() -> Path:
-    """Where the files are kept: beside the cache of tiles."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else Path(platformdirs.user_cache_dir("headstart"))
-
-
-def fetch_runtime(cache_folder: Path) -> WebRuntime:
+def fetch_runtime(cache: Path) -> WebRuntime:
     """The pinned runtime, from the cache folder, a tarball that the user names, or npm.
 
     Args:
-        cache_folder: keeps the files for the next call; need not exist.
+        cache: folder that keeps the files for the next call; need not exist.
 
     Raises:
         DataError: it is in none of these places, or is not what was pinned; the text says what
             to do.
     """
-    folder = cache_folder / f"{PACKAGE}-{VERSION}"
+    folder = cache / f"{PACKAGE}-{VERSION}"
     contents = _cached(folder)
     if contents is None:
         contents = _from_package()

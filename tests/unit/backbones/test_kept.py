@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tasks.backbones import kept as module
 from tasks.backbones.build import EncoderSpec, build
 from tasks.backbones.encoder import Encoder, embed

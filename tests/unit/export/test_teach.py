@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tasks.artifacts import tile_cache
 from tasks.errors import BundleError, DataError
 from tasks.export.teach import runtime as module
 from tasks.export.teach.page import teach_page
@@ -117,11 +116,6 @@ def test_a_missing_setting_is_named(missing: str) -> None:
 def test_a_missing_graph_is_named() -> None:
     with pytest.raises(BundleError, match="graphs lack adapt, predict"):
         teach_page(settings(), {"encoder": b""}, RUNTIME)
-
-
-def test_the_runtime_is_kept_beside_the_tiles() -> None:
-    assert module.CACHE_VARIABLE == tile_cache.FOLDER_VARIABLE
-    assert module.default_cache_folder() == tile_cache.TileCache().path.parent
 
 
 @pytest.mark.usefixtures("pinned")

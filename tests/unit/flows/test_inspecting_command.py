@@ -15,7 +15,7 @@ from flows.inspecting import timing, wanted
 from flows.overrides import overridden, recipe_layer
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import PREPARED
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tasks.params import Params
 from tasks.params_file import load_params, read_sections
 from tasks.prepare.stage import prepare

@@ -17,7 +17,8 @@ from PIL import Image
 from tasks.artifacts.files import sha256
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import LISTING, PREPARED
-from tasks.artifacts.tile_cache import FOLDER_VARIABLE, TileCache
+from tasks.artifacts.tile_cache import TileCache
+from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tasks.errors import DataError, MovedInputsError, ParametersError
 from tasks.framing.pillow import frame
 from tasks.params import Params
