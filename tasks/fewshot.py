@@ -722,7 +722,7 @@ def _session(
     entry = manifest["files"].get(file)
     if entry is None or Path(file).name != file:
         others = ", ".join(sorted(one for one in manifest["files"] if "encoder" in one))
-        raise FewShotError(f"{folder}: this bundle has no {file}; it has {others}")
+        raise FewShotError(f"{folder}: this bundle has no {file!r}; it has {others}")
     content = _read_file(path, _MAXIMUM_GRAPH_BYTES)
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise FewShotError(
@@ -1015,7 +1015,7 @@ class _Head:
         found, name = self.meta.get("embedded_by_sha256"), self.meta["embedded_by"]
         if found not in (None, sha256):
             raise FewShotError(
-                f"{path}: embedded by another {name} ({str(found)[:12]}), needed {sha256[:12]}; "
+                f"{path}: embedded by another {name} ({str(found)[:12]!r}), needed {sha256[:12]}; "
                 "use the bundle that it was made with, or enroll the images again"
             )
 
@@ -1127,7 +1127,7 @@ def _checked_meta(content: NDArray[np.uint8], encoder_sha256: str) -> dict[str, 
     ):
         raise FewShotError(f"found no head of format {HEAD_FORMAT}; save it again")
     if meta.get("encoder_sha256") != encoder_sha256:
-        of = f"{meta.get('bundle')!r}, encoder {str(meta.get('encoder_sha256'))[:12]}"
+        of = f"{meta.get('bundle')!r}, encoder {str(meta.get('encoder_sha256'))[:12]!r}"
         raise FewShotError(
             f"made with another encoder ({of}), needed {encoder_sha256[:12]}; use the bundle that "
             "it was made with, or enroll the images again"

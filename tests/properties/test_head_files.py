@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.fewshot import FewShotClassifier, FewShotError
@@ -63,6 +63,7 @@ def test_a_damaged_file_is_refused_or_says_the_same(places: list[tuple[float, in
 
 
 @few
+@example("", "\n")
 @given(st.text(), st.recursive(st.none() | st.integers() | st.text(), st.lists))
 def test_any_value_in_any_place_of_the_meta_is_read_or_refused(key: str, value: object) -> None:
     with np.load(io.BytesIO(whole_file())) as arrays:
