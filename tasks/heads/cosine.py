@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 INITIAL_TEMPERATURE = 16.0
+SHORTEST = 1e-12  # length that counts as more than none
 
 
 class CosineClassifier(nn.Module):
@@ -32,4 +33,4 @@ class CosineClassifier(nn.Module):
 
 def direction(embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
     """Embeddings at length one; a zero embedding stays zero."""
-    return F.normalize(embeddings, dim=-1)
+    return F.normalize(embeddings, dim=-1, eps=SHORTEST)

@@ -36,6 +36,13 @@ def prototypes(
     return member.transpose(-1, -2) @ embeddings / counts[..., None]
 
 
+def averaging(
+    member: Float[Tensor, "*episodes support way"],
+) -> Float[Tensor, "*episodes way support"]:
+    """What each support image counts in the mean of each class: `prototypes` without the rest."""
+    return (member / member.sum(dim=-2, keepdim=True).clamp(min=1)).transpose(-1, -2)
+
+
 def absent_bias(
     member: Float[Tensor, "*episodes support way"],
 ) -> Float[Tensor, "*episodes way"]:

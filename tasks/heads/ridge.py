@@ -56,6 +56,23 @@ def ridge_dual(
     return (solved.transpose(-1, -2) @ exact).to(features.dtype)
 
 
+def dual_coefficients(
+    products: Float[Tensor, "*episodes support support"],
+    member: Float[Tensor, "*episodes support way"],
+    penalty: Float[Tensor, ""],
+) -> Float[Tensor, "*episodes way support"]:
+    """`(XX' + lambda I)^-1 Y`, of which `ridge_dual` makes the weights.
+
+    Args:
+        products: `XX'`; zeros in rows and columns that do not count.
+        member: one-hot rows; zeros likewise.
+        penalty: lambda, above 0.
+    """
+    system = _penalised(products.double(), penalty)
+    solved: Tensor = torch.linalg.solve(system, member.double())
+    return solved.transpose(-1, -2).to(products.dtype)
+
+
 @no_type_check
 def _penalised(products: Tensor, penalty: Tensor) -> Tensor:
     identity = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)

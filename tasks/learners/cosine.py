@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tasks.heads.cosine import direction
-from tasks.heads.prototype import absent_bias, membership, prototypes
+from tasks.heads.cosine import SHORTEST, direction
+from tasks.heads.prototype import absent_bias, averaging, membership, prototypes
 
 
 class Cosine(nn.Module):
@@ -45,6 +45,15 @@ class Cosine(nn.Module):
     ) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
         """Weight and bias of each class; see `Learner.adapt`."""
         return cosine_rule(self.features(embeddings), labels, classes, self.temperature)
+
+    def coefficients(
+        self,
+        products: Float[Tensor, "*episodes support support"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
+        """The rule in terms of the support; see `ClosedForm.coefficients`."""
+        return cosine_coefficients(products, labels, classes, self.temperature)
 
 
 class CentredCosine(nn.Module):
@@ -76,6 +85,15 @@ class CentredCosine(nn.Module):
         """Weight and bias of each class; see `Learner.adapt`."""
         return cosine_rule(self.features(embeddings), labels, classes, self.temperature)
 
+    def coefficients(
+        self,
+        products: Float[Tensor, "*episodes support support"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
+        """The rule in terms of the support; see `ClosedForm.coefficients`."""
+        return cosine_coefficients(products, labels, classes, self.temperature)
+
 
 def cosine_rule(
     features: Float[Tensor, "*episodes support dim"],
@@ -86,3 +104,16 @@ def cosine_rule(
     """Weight and bias of each class from unit-length features; see `Learner.adapt`."""
     member = membership(labels, classes, features.dtype)
     return temperature * direction(prototypes(features, member)), absent_bias(member)
+
+
+def cosine_coefficients(
+    products: Float[Tensor, "*episodes support support"],
+    labels: Int64[Tensor, "*episodes support"],
+    classes: Int64[Tensor, " way"],
+    temperature: Float[Tensor, ""],
+) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
+    """The same rule in terms of the support; see `ClosedForm.coefficients`."""
+    member = membership(labels, classes, products.dtype)
+    mean = averaging(member)
+    length = (mean @ products * mean).sum(dim=-1, keepdim=True).clamp(min=SHORTEST**2).sqrt()
+    return temperature * mean / length, absent_bias(member)

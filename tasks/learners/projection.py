@@ -18,7 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tasks.heads.cosine import direction
-from tasks.learners.cosine import cosine_rule
+from tasks.learners.cosine import cosine_coefficients, cosine_rule
 
 
 class Projection(nn.Module):
@@ -57,3 +57,12 @@ class Projection(nn.Module):
     ) -> tuple[Float[Tensor, "*episodes way outputs"], Float[Tensor, "*episodes way"]]:
         """Weight and bias of each class; see `Learner.adapt`."""
         return cosine_rule(self.features(embeddings), labels, classes, self.temperature)
+
+    def coefficients(
+        self,
+        products: Float[Tensor, "*episodes support support"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
+        """The rule in terms of the support; see `ClosedForm.coefficients`."""
+        return cosine_coefficients(products, labels, classes, self.temperature)

@@ -12,7 +12,7 @@ and 8.
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from tasks.heads.prototype import absent_bias, membership, prototypes
+from tasks.heads.prototype import absent_bias, averaging, membership, prototypes
 
 
 class Prototype(nn.Module):
@@ -34,3 +34,14 @@ class Prototype(nn.Module):
         member = membership(labels, classes, embeddings.dtype)
         means = prototypes(embeddings, member)
         return 2 * means, absent_bias(member) - means.square().sum(dim=-1)
+
+    def coefficients(
+        self,
+        products: Float[Tensor, "*episodes support support"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
+        """The rule in terms of the support; see `ClosedForm.coefficients`."""
+        member = membership(labels, classes, products.dtype)
+        mean = averaging(member)
+        return 2 * mean, absent_bias(member) - (mean @ products * mean).sum(dim=-1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tasks.heads.cosine import direction
 from tasks.heads.prototype import absent_bias, membership
-from tasks.heads.ridge import ridge_dual, ridge_primal
+from tasks.heads.ridge import dual_coefficients, ridge_dual, ridge_primal
 
 
 class Ridge(nn.Module):
@@ -52,6 +52,19 @@ class Ridge(nn.Module):
         features = self.features(embeddings) * member.sum(dim=-1, keepdim=True)
         weight = self.scale * _smaller(features, member, self.positive_penalty())
         return weight, absent_bias(member)
+
+    def coefficients(
+        self,
+        products: Float[Tensor, "*episodes support support"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
+        """The rule in terms of the support; see `ClosedForm.coefficients`."""
+        member = membership(labels, classes, products.dtype)
+        counts = member.sum(dim=-1)
+        known = products * counts[..., None] * counts[..., None, :]
+        solved = dual_coefficients(known, member, self.positive_penalty())
+        return self.scale * solved, absent_bias(member)
 
 
 def _smaller(features: Tensor, member: Tensor, penalty: Tensor) -> Tensor:
