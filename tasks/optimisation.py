@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules by name: PyTorch's own, wired one way for all stages."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
     ReduceLROnPlateau,
 )
+
+from tasks.device import PROCESSOR
 
 MOMENTUM = 0.9
 WARM_UP_SHARE = 0.2
@@ -210,6 +213,12 @@ def schedule(
     return Schedule(over)
 
 
-def deterministic() -> None:
-    """Make torch refuse operations that could give other bits on a second run."""
-    torch.use_deterministic_algorithms(True)
+def deterministic(device: torch.device = PROCESSOR) -> None:
+    """Make torch refuse operations that could give other bits on a second run.
+
+    Args:
+        device: where the network runs; on a GPU some operations have no other form, and torch
+            warns of them and goes on.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS takes the fastest form
+    torch.use_deterministic_algorithms(True, warn_only=device != PROCESSOR)

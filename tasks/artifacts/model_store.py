@@ -29,7 +29,7 @@ def write_model(
         description: whatever is needed to build the modules again.
     """
     for name, module in modules.items():
-        tensors = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
+        tensors = {key: tensor.cpu().contiguous() for key, tensor in module.state_dict().items()}
         save_file(tensors, folder / f"{name}.safetensors")
     write_json(folder / DESCRIPTION, {"format": FORMAT, **description})
 

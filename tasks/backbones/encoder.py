@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.backbones.resizing import resize
+from tasks.device import PROCESSOR
 
 _PIXELS_AT_ONCE = 512 * 32 * 32
 # Feature maps of larger batches of small images are fetched from the system and given back each
@@ -46,6 +47,11 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.mean.device
+
     def forward(
         self, images: Float[Tensor, "batch channels side side"]
     ) -> Float[Tensor, "batch dim"]:
@@ -55,10 +61,18 @@ class Encoder(nn.Module):
         return cast(Tensor, self.backbone(_laid_out((images - self.mean) / self.std)))
 
 
-def pixels(images: NDArray[np.uint8]) -> Float[Tensor, "batch channels side side"]:
-    """Stored images `(batch, side, side, channels)`, 0..255, as an encoder takes them, 0..1."""
+def pixels(
+    images: NDArray[np.uint8], device: torch.device = PROCESSOR
+) -> Float[Tensor, "batch channels side side"]:
+    """Stored images `(batch, side, side, channels)`, 0..255, as an encoder takes them, 0..1.
+
+    Args:
+        images: stored images.
+        device: where they are wanted.
+    """
     # A copy: torch warns of read-only memory, which is what a memory-mapped store gives.
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).to(torch.float32) / 255
+    stored = torch.from_numpy(np.array(images)).to(device)
+    return stored.permute(0, 3, 1, 2).to(torch.float32) / 255
 
 
 def _laid_out(images: Tensor) -> Tensor:
@@ -87,10 +101,10 @@ def embed(
             64 x 64 pixels, and fewer of larger ones.
 
     Returns:
-        Embeddings `(image, width)`.
+        Embeddings `(image, width)`, where the encoder is.
     """
     encoder.eval()
     seen = max(images.shape[1] * images.shape[2], encoder.side_px**2)
     batch = batch or max(1, min(_IMAGES_AT_ONCE, _PIXELS_AT_ONCE // seen))
-    parts = [encoder(pixels(images[at : at + batch])) for at in range(0, len(images), batch)]
-    return torch.cat(parts)
+    starts = range(0, len(images), batch)
+    return torch.cat([encoder(pixels(images[at : at + batch], encoder.device)) for at in starts])

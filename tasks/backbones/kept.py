@@ -41,7 +41,7 @@ def embed_kept(encoder: Encoder, images: NDArray[np.uint8]) -> Tensor:
         images: stored images `(image, side, side, channels)`, 0..255.
 
     Returns:
-        Embeddings `(image, width)`.
+        Embeddings `(image, width)`, where the encoder is.
     """
     encoder.eval()
     starts = range(0, len(images), _IMAGES_AT_ONCE)
@@ -78,12 +78,12 @@ def kept(
         found = remembered(key, make)
     if not known:
         memory.reduce_size(bytes_limit=LIMIT_BYTES)
-    return torch.from_numpy(found["embeddings"])
+    return torch.from_numpy(found["embeddings"]).to(encoder.device)
 
 
 def _made(key: str, make: Callable[[], Tensor]) -> dict[str, Any]:
     del key  # what joblib keeps the result under
-    embeddings = make().numpy()
+    embeddings = make().cpu().numpy()
     return {"embeddings": embeddings, "digest": _digest(embeddings)}
 
 
@@ -93,20 +93,23 @@ def _digest(embeddings: NDArray[np.float32]) -> str:
 
 def _key(encoder: Encoder, images: NDArray[np.uint8], more: tuple[object, ...]) -> str:
     told = hashlib.blake2b(digest_size=16)
-    told.update(repr((encoder, encoder.side_px, images.shape, more, _machine())).encode())
+    told.update(
+        repr((encoder, encoder.side_px, images.shape, more, _machine(encoder.device))).encode()
+    )
     for name, value in encoder.state_dict().items():
         told.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        told.update(value.contiguous().view(-1).numpy().view(np.uint8).data)
+        told.update(value.cpu().contiguous().view(-1).numpy().view(np.uint8).data)
     told.update(np.ascontiguousarray(images).data)
     # What a network does with its weights may depend on what neither they nor its text tell.
-    told.update(embed(encoder, images[:1]).numpy().data)
+    told.update(embed(encoder, images[:1]).cpu().numpy().data)
     return told.hexdigest()
 
 
-def _machine() -> tuple[object, ...]:
+def _machine(device: torch.device) -> tuple[object, ...]:
     numerics = (torch.are_deterministic_algorithms_enabled(), torch.get_num_threads())
     processor = (platform.machine(), torch.backends.cpu.get_cpu_capability())
-    return (*_code(), *numerics, *processor)
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return (*_code(), *numerics, *processor, gpu)
 
 
 @cache

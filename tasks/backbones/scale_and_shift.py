@@ -19,7 +19,7 @@ from tasks.errors import DataError
 class _Scale(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.factor = nn.Parameter(torch.ones(*weight.shape[:2], 1, 1, dtype=weight.dtype))
+        self.factor = nn.Parameter(torch.ones_like(weight[:, :, :1, :1]))
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self.factor

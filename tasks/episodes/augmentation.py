@@ -72,7 +72,8 @@ class Augmentation:
         Returns:
             Images of the same shape and range.
         """
-        draws = _Draws(generator, of or len(images), slice(None) if rows is None else rows)
+        rows = slice(None) if rows is None else rows
+        draws = _Draws(generator, of or len(images), rows, images.device)
         ink = 1 - images
         grid = F.affine_grid(self._affine(draws), list(ink.shape), align_corners=False)
         grid = grid + self._elastic(ink, draws)
@@ -157,9 +158,11 @@ class _Draws:
     generator: torch.Generator
     of: int
     rows: slice
+    device: torch.device
 
     def uniform(self, low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(self.of, generator=self.generator)[self.rows]
+        drawn = torch.rand(self.of, generator=self.generator)[self.rows]
+        return low + (high - low) * drawn.to(self.device)
 
     def normal(self, *shape: int) -> Tensor:
-        return torch.randn(self.of, *shape, generator=self.generator)[self.rows]
+        return torch.randn(self.of, *shape, generator=self.generator)[self.rows].to(self.device)

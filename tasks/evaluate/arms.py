@@ -1,5 +1,6 @@
 """The models that are compared, each with the learner that adapts it."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tasks.artifacts.model_store import DESCRIPTION, read_description
 from tasks.backbones.build import EncoderSpec, build, read_encoder
 from tasks.backbones.encoder import Encoder
 from tasks.backbones.kept import embed_kept
+from tasks.device import PROCESSOR
 from tasks.learners.learner import build_learner, read_learner
 from tasks.learners.spec import LearnerSpec
 from tasks.randomness import entropy
@@ -49,19 +51,29 @@ class Embedded:
     """Embeddings of every image of a part by the encoder of an arm, made when first asked for.
 
     Args:
-        arms: by name.
+        arms: by name; they stay where they are.
         parts: by name.
+        device: that embeds.
     """
 
-    def __init__(self, arms: Mapping[str, Arm], parts: Mapping[str, Part]) -> None:
+    def __init__(
+        self,
+        arms: Mapping[str, Arm],
+        parts: Mapping[str, Part],
+        device: torch.device = PROCESSOR,
+    ) -> None:
         self.parts = parts
         self._arms = arms
+        self._device = device
         self._made: dict[tuple[str, str], Tensor] = {}
 
     def of(self, arm: str, part: str) -> Tensor:
-        """Embeddings `(image, dim)`."""
+        """Embeddings `(image, dim)`, in memory."""
         if (arm, part) not in self._made:
-            self._made[arm, part] = embed_kept(self._arms[arm].encoder, self.parts[part].images)
+            encoder = self._arms[arm].encoder
+            if self._device != PROCESSOR:
+                encoder = copy.deepcopy(encoder).to(self._device)
+            self._made[arm, part] = embed_kept(encoder, self.parts[part].images).cpu()
         return self._made[arm, part]
 
 

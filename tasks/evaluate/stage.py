@@ -17,6 +17,7 @@ from tasks.artifacts.layout import (
     TIMED,
 )
 from tasks.artifacts.model_store import read_description
+from tasks.device import device_of
 from tasks.evaluate import tables
 from tasks.evaluate.adaptation_curve import AdaptationCurve, adaptation_curve
 from tasks.evaluate.arms import TITLES, Arm, Embedded, arms
@@ -51,13 +52,14 @@ def evaluate(params: Params, track: Track) -> None:
         LostProcessError: a worker was killed, or none answers.
     """
     section, seed = params.evaluate, params.seed
-    optimisation.deterministic()
+    device = device_of(section.device, "evaluate.device")
+    optimisation.deterministic(device)
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
     trained = arms(PRETRAINED, METATRAINED, seed)
     normalised = normalisation(trained, section.adaptation, section.transductive)
     parts = {name: store.read(name) for name in _parts(section)}
-    embedded = Embedded(trained, parts)
+    embedded = Embedded(trained, parts, device)
     centre = centre_of(parts["base"], seed)
     meta = trained["meta"].spec
     head = LearnerSpec(section.adaptation, meta.dim, meta.initial_temperature)

@@ -1,5 +1,7 @@
 """Accuracy of a learner on episodes: many at once where images need to be embedded only once."""
 
+from typing import cast
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from tasks.backbones.encoder import Encoder, pixels
 from tasks.backbones.normalisation import normalising
 from tasks.episodes.sampler import Episodes
+from tasks.learners.closed_form import ClosedForm, pays, scores_by_products
 from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import Learner, as_learner, episode_logits
 from tasks.progress import Track, untracked
@@ -50,6 +53,8 @@ def episode_scores(
 ) -> Float[Tensor, "episode query way"]:
     """Class scores of every query of every episode, in batched matrix products.
 
+    From the embeddings, or by their inner products where that is less work.
+
     Args:
         learner: adapts to each support set.
         embeddings: of all images that the episodes may name.
@@ -58,10 +63,13 @@ def episode_scores(
     Returns:
         Logits; queries run class by class in the order of the episode's classes.
     """
+    labels = support_labels(episodes).to(embeddings.device)
+    if pays(learner, embeddings, episodes):
+        return scores_by_products(cast(ClosedForm, learner), embeddings, episodes, labels)
     count, way, shot = episodes.support.shape
     per_episode = (way * shot + episodes.query[0].size + way) * embeddings.shape[1]
     chunk = max(1, _CHUNK_FLOATS // per_episode)
-    classes, labels = torch.arange(way), support_labels(episodes)
+    classes = torch.arange(way, device=embeddings.device)
     supports, queries = _LookUp(embeddings), _LookUp(embeddings)
     scores = embeddings.new_empty(count, episodes.query[0].size, way)
     for at in range(0, count, chunk):
@@ -83,7 +91,7 @@ class _LookUp:
         self._memory = embeddings.new_empty(0)
 
     def __call__(self, images: NDArray[np.int64]) -> Float[Tensor, "episode images dim"]:
-        places = torch.from_numpy(images).flatten()
+        places = torch.from_numpy(images).flatten().to(self._embeddings.device)
         size = len(places) * self._embeddings.shape[1]
         if len(self._memory) < size:
             self._memory = self._embeddings.new_empty(size)
@@ -101,11 +109,13 @@ def _network_scores(
     track: Track,
 ) -> Float[Tensor, "episode query way"]:
     count, way, _ = episodes.support.shape
-    classes, labels = torch.arange(way), support_labels(episodes)
+    device = encoder.device
+    classes = torch.arange(way, device=device)
+    labels = support_labels(episodes).to(device)
     parts = []
     for number in track(range(count), "adapting the network", count):
-        support = pixels(images[episodes.support[number].ravel()])
-        query = pixels(images[episodes.query[number].ravel()])
+        support = pixels(images[episodes.support[number].ravel()], device)
+        query = pixels(images[episodes.query[number].ravel()], device)
         adapted = learner.adapt_network(encoder, support, labels[number], classes)
         parts.append(learner.network_logits(encoder, adapted, query))
     return torch.stack(parts)
@@ -128,5 +138,5 @@ def accuracies(
 ) -> Float[Tensor, " episode"]:
     """Share of right answers in each episode, 0..1; ties go to the first class."""
     _, way, queries = episodes.query.shape
-    truth = torch.arange(way).repeat_interleave(queries)
+    truth = torch.arange(way, device=scores.device).repeat_interleave(queries)
     return (scores.argmax(dim=-1) == truth).to(torch.float64).mean(dim=-1)

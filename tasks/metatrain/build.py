@@ -75,7 +75,7 @@ def outer_loop(
         seed: `seed` of `params.yaml`.
         ranks: that take every step together, each on episodes of its own.
     """
-    learner = build_learner(spec)
+    learner = build_learner(spec).to(encoder.device)
     augmentation = Augmentation(**section.augmentation.model_dump())
     embeddings = None
     if section.freezes_backbone:
@@ -101,7 +101,7 @@ def outer_loop(
         plateau_factor=section.plateau.factor,
         plateau_patience=section.plateau.patience,
     )
-    images = EpisodeImages(base, augmentation, seed, ranks)
+    images = EpisodeImages(base, augmentation, seed, ranks, encoder.device)
     gradient = _meta_gradient(encoder, learner, images, embeddings)
     return OuterLoop(encoder, learner, gradient, optimizer, schedule, section.averaging, ranks)
 
@@ -143,7 +143,7 @@ def _varied(
     at_once = 256
     return torch.cat(
         [
-            encoder(augmentation(pixels(images[at : at + at_once]), generator))
+            encoder(augmentation(pixels(images[at : at + at_once], encoder.device), generator))
             for at in range(0, len(images), at_once)
         ]
     )
@@ -170,7 +170,7 @@ def settle_statistics(encoder: Encoder, base: Part, seed: int) -> None:
     encoder.train()
     for at in range(0, len(chosen), _SETTLING_BATCH):
         if len(batch := chosen[at : at + _SETTLING_BATCH]) > 1 or at == 0:
-            encoder(pixels(base.images[batch]))
+            encoder(pixels(base.images[batch], encoder.device))
     for one, momentum in zip(layers, momenta, strict=True):
         one.momentum = momentum
     encoder.eval()

@@ -1,8 +1,8 @@
-"""Episodes side by side on one processor: each on a thread of its own, which takes one core.
+"""Episodes side by side on a processor: each on a thread of its own, which takes one core.
 
 The operations of an episode are small, and a small operation gains little from two cores and
 waits for the slower one; whole episodes share nothing. What an episode gives is then the same
-whatever the number of threads.
+whatever the number of threads. A GPU, which has a queue of its own, is given one at a time.
 """
 
 import copy
@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import torch
 from torch import nn
+
+from tasks.device import PROCESSOR, place_of
 
 Result = TypeVar("Result")
 Module = TypeVar("Module", bound=nn.Module)
@@ -29,6 +31,8 @@ def side_by_side(work: Callable[[Module, int], Result], module: Module, count: i
     Returns:
         What each piece gave, in order.
     """
+    if place_of(module) != PROCESSOR:
+        return [work(module, number) for number in range(count)]
     threads = torch.get_num_threads()
     lanes = max(1, min(threads, count))
 

@@ -20,12 +20,13 @@ from torch.nn import functional as F
 from tasks.artifacts.image_store import Part
 from tasks.backbones.encoder import Encoder, pixels
 from tasks.backbones.normalisation import normalising
+from tasks.device import PROCESSOR, seeded
 from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Episodes
 from tasks.learners.gradient import NETWORK, GradientLearner
 from tasks.learners.learner import Learner, as_learner, episode_logits
 from tasks.metatrain.lanes import side_by_side
-from tasks.randomness import entropy, torch_generator
+from tasks.randomness import torch_generator
 from tasks.ranks.group import ALONE, Ranks
 
 _QUERIES_AT_ONCE = 16  # as fast as all of them, at a fraction of the memory
@@ -61,14 +62,15 @@ def meta_loss(
         query: embeddings of the same classes in the same order.
         way: how many classes.
     """
-    classes = torch.arange(way)
+    classes = torch.arange(way, device=support.device)
     labels = classes.repeat_interleave(support.shape[1] // way).expand(len(support), -1)
     scores = episode_logits(learner, support, labels, classes, query)
-    return F.cross_entropy(scores.flatten(0, 1), _truth(way, query.shape[1]).repeat(len(query)))
+    truth = _truth(way, query.shape[1], query.device).repeat(len(query))
+    return F.cross_entropy(scores.flatten(0, 1), truth)
 
 
-def _truth(way: int, queries: int) -> Tensor:
-    return torch.arange(way).repeat_interleave(queries // way)
+def _truth(way: int, queries: int, device: torch.device) -> Tensor:
+    return torch.arange(way, device=device).repeat_interleave(queries // way)
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,14 @@ class EpisodeImages:
         augmentation: how far an image may stray.
         seed: `seed` of `params.yaml`.
         ranks: among which a meta-batch is split.
+        device: where images are wanted.
     """
 
     part: Part
     augmentation: Augmentation
     seed: int
     ranks: Ranks = ALONE
+    device: torch.device = PROCESSOR
 
     def __call__(
         self, episodes: Episodes, number: int
@@ -103,7 +107,7 @@ class EpisodeImages:
     def _varied(self, indices: NDArray[np.int64], generator: torch.Generator) -> Tensor:
         own, each = self.ranks.rows(len(indices)), indices[0].size
         rows = slice(own.start * each, own.stop * each)
-        images = pixels(self.part.images[indices.ravel()[rows]])
+        images = pixels(self.part.images[indices.ravel()[rows]], self.device)
         flat = self.augmentation(images, generator, rows, of=indices.size)
         return flat.view(own.stop - own.start, -1, *flat.shape[1:])
 
@@ -129,8 +133,7 @@ class FromEmbeddings:
             self._looked_up(torch.from_numpy(indices).flatten(1), generator)
             for indices in (episodes.support, episodes.query)
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(entropy(self.seed, "metatrain", "dropout", number) % 2**63)
+        with seeded(self.embeddings.device, self.seed, "metatrain", "dropout", number):
             self.learner.train()
             loss = meta_loss(as_learner(self.learner), support, query, episodes.support.shape[1])
         loss.backward()  # type: ignore[no-untyped-call]
@@ -220,8 +223,9 @@ class OneByOne:
         Some queries at a time: their gradient is taken at the adapted parameters, summed there, and
         led back through the inner loop once.
         """
-        truth, classes = _truth(way, len(query)), torch.arange(way)
-        adapted = self.learner.adapt_network(encoder, support, _truth(way, len(support)), classes)
+        truth = _truth(way, len(query), query.device)
+        labels, classes = _truth(way, len(support), query.device), _truth(way, way, query.device)
+        adapted = self.learner.adapt_network(encoder, support, labels, classes)
         at = {name: value.detach().requires_grad_() for name, value in adapted.items()}
         together = self.learner.normalisation == "transductive"
         count, loss = len(query) if together else _QUERIES_AT_ONCE, 0.0
@@ -266,10 +270,10 @@ class Difference:
         """See `MetaGradient`; the loss is that of all images after the last inner step."""
         supports, queries = self.images(episodes, number)
         way = episodes.support.shape[1]
-        classes, total = torch.arange(way), 0.0
+        classes, total = _truth(way, way, supports.device), 0.0
         for support, query in zip(supports, queries, strict=True):
             images = torch.cat([support, query])
-            truth = torch.cat([_truth(way, len(support)), _truth(way, len(query))])
+            truth = torch.cat([_truth(way, len(one), one.device) for one in (support, query)])
             with torch.no_grad(), normalising(self.encoder, self.learner.normalisation):
                 adapted = self.learner.adapt_network(self.encoder, images, truth, classes)
                 scores = self.learner.network_logits(self.encoder, adapted, images)

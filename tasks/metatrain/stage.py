@@ -18,6 +18,7 @@ from tasks.artifacts.model_store import read_description, write_model
 from tasks.backbones.build import EncoderSpec, build, read_encoder
 from tasks.backbones.encoder import Encoder
 from tasks.backbones.scale_and_shift import merge_scale_and_shift
+from tasks.device import device_of
 from tasks.episodes.augmentation import Augmentation
 from tasks.launcher import on_ranks
 from tasks.learners.selection import validation_selector
@@ -52,15 +53,16 @@ def metatrain(params: Params, track: Track, key: str | None = None) -> None:
 
 
 def _metatrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> None:
-    optimisation.deterministic()
+    device = device_of(params.metatrain.device, "metatrain.device")
+    optimisation.deterministic(device)
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
-    encoder = read_encoder(PRETRAINED, "pretrain")
+    encoder = read_encoder(PRETRAINED, "pretrain").to(device)
     description = read_description(PRETRAINED, "pretrain")["encoder"]
     data = _Data(store.read("base"), store.read("validation"), description)
     stages = {"metatrain": encoder}
     if params.metatrain.alone:
-        stages["metatrain-alone"] = _untrained(description, data.base, params.seed)
+        stages["metatrain-alone"] = _untrained(description, data.base, params.seed, device)
     # Only the first of several ranks writes.
     with complete_folder(METATRAINED) if ranks.first else nullcontext() as folder:
         for name, start in stages.items():
@@ -126,9 +128,11 @@ def _meta_train(
     return _Trained({"encoder": encoder, "learner": learner}, description, history)
 
 
-def _untrained(description: Mapping[str, Any], base: Part, seed: int) -> Encoder:
+def _untrained(
+    description: Mapping[str, Any], base: Part, seed: int, device: torch.device
+) -> Encoder:
     with torch.random.fork_rng():
         torch.manual_seed(entropy(seed, "metatrain", "alone") % 2**63)
-        encoder = build(EncoderSpec(**description))
+        encoder = build(EncoderSpec(**description)).to(device)
     settle_statistics(encoder, base, seed)
     return encoder

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.params.section import PositiveFloat, PositiveInt, Section
+from tasks.params.section import Device, PositiveFloat, PositiveInt, Section
 
 EVERY_DOMAIN = "every"
 ALL_CLASSES = "all"
@@ -95,6 +95,7 @@ class Evaluate(Section):
         "network_fine_tuning",
     ]
     transductive: bool
+    device: Device = "cpu"
     workers: PositiveInt = 1
     runner: Literal["processes", "dask"] = "processes"
     protocols: Annotated[list[Protocol], Field(min_length=1)]

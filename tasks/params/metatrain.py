@@ -4,7 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.params.section import NonNegativeFloat, PositiveFloat, PositiveInt, Processes, Section
+from tasks.params.section import (
+    Device,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Processes,
+    Section,
+    meeting_fault,
+)
 from tasks.params.training import Augmentation, Plateau, Selection
 
 MOVE_NETWORK = ("maml", "fomaml", "meta_sgd", "maml_plus_plus", "reptile")
@@ -52,6 +60,7 @@ class Metatrain(Section):
     queries: PositiveInt
     meta_batch: PositiveInt
     processes: Processes
+    device: Device = "cpu"
     steps: Annotated[int, Field(ge=0)]
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: PositiveFloat
@@ -82,6 +91,8 @@ class Metatrain(Section):
                 f"processes: found {self.processes} for a meta_batch of {self.meta_batch}, needed "
                 "at least one episode for each"
             )
+        if fault := meeting_fault(self.processes, self.device):
+            raise ValueError(fault)
         return self
 
     @model_validator(mode="after")

@@ -7,12 +7,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tasks.params.networks import NONE, known_backbone, weights_fault
 from tasks.params.section import (
+    Device,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     Processes,
     Section,
     Share,
+    meeting_fault,
 )
 from tasks.params.training import Augmentation, Plateau, Selection
 
@@ -53,6 +55,7 @@ class Pretrain(Section):
     unfreeze_every_epochs: PositiveInt
     classifier: Literal["cosine", "linear"]
     processes: Processes
+    device: Device = "cpu"
     epochs: PositiveInt
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adamw", "adam", "sgd"]
@@ -103,6 +106,8 @@ class Pretrain(Section):
                 f"processes: found {self.processes} for a batch_size of {self.batch_size}, needed "
                 "at least two images for each"
             )
+        if fault := meeting_fault(self.processes, self.device):
+            raise ValueError(fault)
         return self
 
     @model_validator(mode="after")

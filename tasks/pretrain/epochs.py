@@ -82,7 +82,7 @@ def _score(trainer: Trainer, selector: Selector, epoch: int) -> float:
     if trainer.embeddings is not None and selector.best_at >= 0:
         return selector.best_accuracy
     # Only the order of the scores counts, and no temperature changes that.
-    prototypes = Cosine(initial_temperature=1.0)
+    prototypes = Cosine(initial_temperature=1.0).to(trainer.encoder.device)
     return selector.score(epoch, trainer.encoder, trainer.classifier, learner=prototypes)
 
 

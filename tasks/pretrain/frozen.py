@@ -34,7 +34,7 @@ def embed_once(
     kept = _in_a_file(shape) if large else np.empty(shape, np.float32)
     for start in track(range(0, len(images), _IMAGES_AT_ONCE), "embedding"):
         stop = start + _IMAGES_AT_ONCE
-        kept[start:stop] = embed_kept(encoder, images[start:stop]).numpy()
+        kept[start:stop] = embed_kept(encoder, images[start:stop]).cpu().numpy()
     return kept
 
 

@@ -14,6 +14,7 @@ from tasks.artifacts.model_store import write_model
 from tasks.backbones.build import EncoderSpec, build, describe
 from tasks.backbones.encoder import Encoder
 from tasks.backbones.weights import load_weights
+from tasks.device import device_of
 from tasks.episodes.augmentation import Augmentation
 from tasks.heads.classifier import build_classifier
 from tasks.launcher import on_ranks
@@ -51,7 +52,7 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
 
 def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> None:
     section = params.pretrain
-    optimisation.deterministic()
+    optimisation.deterministic(device_of(section.device, "pretrain.device"))
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
     base = store.read("base")
@@ -163,4 +164,5 @@ def _start(
         encoder = build(spec)
         classifier = build_classifier(section.classifier, encoder.width, classes)
     load_weights(encoder, spec, section.weights, section.weights_sha256)
-    return encoder, classifier
+    device = device_of(section.device, "pretrain.device")
+    return encoder.to(device), classifier.to(device)

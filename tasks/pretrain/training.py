@@ -13,13 +13,14 @@ from torch.optim import Optimizer
 
 from tasks.artifacts.image_store import Part
 from tasks.backbones.encoder import Encoder
+from tasks.device import seeded
 from tasks.optimisation import Schedule
 from tasks.pretrain.distillation import Teacher
 from tasks.pretrain.numerics import Numerics
 from tasks.pretrain.policy import Policy
 from tasks.pretrain.replica import Replica
 from tasks.pretrain.views import Views
-from tasks.randomness import entropy, numpy_generator
+from tasks.randomness import numpy_generator
 from tasks.ranks.group import ALONE, Ranks
 
 
@@ -119,10 +120,7 @@ class Trainer:
         """
         self.policy.apply(batch.epoch)
         # Dropout and stochastic depth draw from torch's own generator and take no other.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(
-                entropy(self.seed, "pretrain", "dropout", number) % 2**63
-            )
+        with seeded(self.encoder.device, self.seed, "pretrain", "dropout", number):
             loss = self._loss(batch, number)
         self.optimizer.zero_grad()
         self._backward(loss, len(batch.images))
@@ -148,16 +146,17 @@ class Trainer:
         }
 
     def _loss(self, batch: Batch, number: int) -> Tensor:
-        labels = torch.from_numpy(self.part.labels[batch.images])
+        device = self.encoder.device
+        labels = torch.from_numpy(self.part.labels[batch.images]).to(device)
         if self.embeddings is not None:
-            embeddings = torch.from_numpy(self.embeddings[batch.images])
-            with self.numerics.autocast(embeddings.device.type):
+            embeddings = torch.from_numpy(self.embeddings[batch.images]).to(device)
+            with self.numerics.autocast(device.type):
                 logits = self.classifier(embeddings)
             return self._labelled(logits.float(), labels)
         rows = self.ranks.rows(len(batch.images))
-        seen = self.views(self.part.images, batch.images, number, rows)
+        seen = self.views(self.part.images, batch.images, number, rows, device)
         images = seen.images
-        with self.numerics.autocast(images.device.type):
+        with self.numerics.autocast(device.type):
             logits = self._logits(images).float()
             opinion = self.teacher.logits(images).float() if self.teacher else None
         loss = seen.loss(labels, lambda these: self._labelled(logits, these), rows)

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tasks.backbones.encoder import pixels
+from tasks.device import PROCESSOR
 from tasks.episodes.augmentation import Augmentation
 from tasks.pretrain.mixing import Mixed, MixingName, mix
 from tasks.randomness import numpy_generator, torch_generator
@@ -33,6 +35,7 @@ class Views:
         batch: NDArray[np.int64],
         number: int,
         rows: slice = slice(None),
+        device: torch.device = PROCESSOR,
     ) -> Mixed:
         """Show some rows of a batch.
 
@@ -41,11 +44,12 @@ class Views:
             batch: which of them `(batch,)`.
             number: of the step, counted over the whole training; names its random streams.
             rows: of the batch, those that are wanted; they look as they do in the whole of it.
+            device: where they are wanted.
         """
         # A pair may lie in any two rows.
         varied = rows if self.mixing == "none" else slice(None)
         images = self.augmentation(
-            pixels(stored[batch[varied]]),
+            pixels(stored[batch[varied]], device),
             torch_generator(self.seed, "pretrain", "augmentation", number),
             varied,
             of=len(batch),

@@ -1,0 +1,119 @@
+"""A device that is no processor's memory, as far as torch can tell, on a machine without a GPU.
+
+Its tensors keep their numbers in memory, so that results can be compared to the bit; and an
+operation on tensors of two devices is refused as CUDA refuses it. What it cannot show: the speed of
+a GPU, and how its kernels round.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
+
+NAME = "pretend"
+_aten = torch.ops.aten
+_MOVES = (_aten._to_copy, _aten.copy_)
+_TAKES_PLACES = (_aten.index, _aten.index_put, _aten.index_put_)  # CUDA takes these from anywhere
+
+
+@contextmanager
+def pretend_device() -> Iterator[torch.device]:
+    """The device; tensors can be sent to it and back while the block lasts, on this thread."""
+    _register()
+    with _Mode():
+        yield torch.device(NAME, 0)
+
+
+@cache
+def _register() -> None:
+    _setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
+
+
+class _Backend(_DummyBackendModule):
+    """Draws nothing itself: its random numbers come from the processor's generator."""
+
+    def get_rng_state(self, _: object) -> Tensor:
+        return torch.empty(0, dtype=torch.uint8)
+
+    def set_rng_state(self, *_: object) -> None:
+        pass
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16]
+
+
+class Away(Tensor):
+    """A tensor there."""
+
+    held: Tensor
+
+    @staticmethod
+    def __new__(cls, held: Tensor) -> "Away":
+        made: Away = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            device=torch.device(NAME, 0),
+        )
+        made.held = held
+        return made
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"Away({self.held})"
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return _run(func, args, dict(kwargs or {}))
+
+
+class _Mode(TorchDispatchMode):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return _run(func, args, dict(kwargs or {}))
+
+
+def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    tensors = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, Tensor)]
+    away = [one for one in tensors if isinstance(one, Away)]
+    name, wanted = func.overloadpacket, kwargs.get("device")
+    if away and name not in _MOVES:
+        _refuse_two_devices(func, args, tensors)
+    if wanted is not None:
+        goes = torch.device(wanted).type == NAME
+        kwargs["device"] = torch.device("cpu")
+    else:
+        goes = isinstance(args[0], Away) if name is _aten.copy_ else bool(away)
+    found = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+    known = {id(one.held): one for one in away}  # what is changed in place stays what it is
+    return tree_map(lambda one: _sent(one, known), found) if goes else found
+
+
+def _refuse_two_devices(func: Any, args: tuple[Any, ...], tensors: list[Tensor]) -> None:
+    if func.overloadpacket in _TAKES_PLACES and isinstance(args[0], Away):
+        return
+    if any(one.dim() > 0 for one in tensors if not isinstance(one, Away)):
+        raise RuntimeError(f"{func}: expected all tensors to be on the same device")
+
+
+def _held(value: Any) -> Any:
+    return value.held if isinstance(value, Away) else value
+
+
+def _sent(value: Any, known: dict[int, Away]) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return known[id(value)] if id(value) in known else Away(value)
