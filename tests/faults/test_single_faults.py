@@ -81,8 +81,8 @@ def test_sigterm_ends_a_run_well_within_the_grace_of_a_scheduler(faulty: Faulty,
     project = faulty.project
     before = project.outputs()
     run = project.start("headstart", "run")
-    wait_for(project, "prepare")
-    time.sleep(random.Random(seed).uniform(0, 4))
+    wait_for(project, ("prepare", "train", "export")[seed % 3])
+    time.sleep(random.Random(seed).uniform(0, 0.5))  # a stage takes a second or more
     run.send_signal(signal.SIGTERM)
     output, _ = run.communicate(timeout=GRACE_S)
     assert run.returncode == 128 + signal.SIGTERM, output

@@ -302,7 +302,7 @@ def flip(content: Content, path: Path) -> None:
         (lambda _, path: path.write_bytes(b""), "found no plain .npz file"),
         (lambda _, path: path.unlink(), "no head file here"),
         (lambda _, path: (path.unlink(), path.mkdir()), "cannot be read: Is a directory"),
-        (meta(embedded_by_sha256="0" * 64), "embedded by another encoder.onnx .000000000000., nee"),
+        (meta(embedded_by_sha256="0" * 64), "embedded by another encoder.onnx ..000000000000..,"),
         (meta(embedded_by_sha256=[]), "embedded by another encoder.onnx"),
     ],
 )

@@ -1,0 +1,114 @@
+"""Networks on a pretended device: the weights of the processor, and no tensor left behind.
+
+`tests/unit/test_device.py` runs this in a process of its own: torch counts its devices at the first
+backward pass, and knows of none that is registered later.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tasks.artifacts.image_store import ImageStore
+from tasks.artifacts.layout import METATRAINED, PREPARED, PRETRAINED
+from tasks.device import PROCESSOR, place_of
+from tasks.evaluate.arms import Embedded, arms
+from tasks.metatrain.stage import metatrain
+from tasks.params import Params
+from tasks.params.metatrain import Metatrain
+from tasks.pretrain.stage import pretrain
+from tasks.progress import untracked
+from tests.pretend_device import Away, pretend_device
+
+Project = Callable[..., Params]
+LEARNERS = get_args(Metatrain.model_fields["learner"].annotation)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    """The pretended device, which is what `cuda` then stands for."""
+    with pretend_device() as found:
+        for stage in ("pretrain", "metatrain", "evaluate"):
+            monkeypatch.setattr(
+                f"tasks.{stage}.stage.device_of",
+                lambda name, _: found if name == "cuda" else PROCESSOR,
+            )
+        yield found
+
+
+def on_gpu(params: Params, stage: str) -> Params:
+    section = getattr(params, stage).model_copy(update={"device": "cuda"})
+    return params.model_copy(update={stage: section})
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """All that was trained, by file and name."""
+    return {
+        f"{file.relative_to(folder)} {name}": value
+        for file in sorted(folder.rglob("*.safetensors"))
+        for name, value in load_file(file).items()
+    }
+
+
+def test_the_pretended_device_is_told_from_the_processor(elsewhere: torch.device) -> None:
+    here, there = torch.ones(3), torch.ones(3).to(elsewhere)
+    assert isinstance(there, Away)
+    assert there.device == elsewhere
+    assert torch.equal((there + 1).cpu(), here + 1)
+    with pytest.raises(RuntimeError, match="same device"):
+        there + here
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"policy": "frozen"},
+        {"policy": "last_block", "mixing": "cutmix"},
+        {"mixing": "mixup"},
+        {"distillation": {"generations": 1, "weight": 0.5, "temperature": 4.0}},
+        {"schedule": "cross_validation", "epochs": 2},
+        {"backbone": "resnet18", "optimizer": "sgd", "learning_rate": 0.0001},
+    ],
+    ids=str,
+)
+def test_pretraining_there_gives_the_weights_of_here(
+    tiny_project: Project, elsewhere: torch.device, changes: dict[str, Any]
+) -> None:
+    params = tiny_project(pretrain={"epochs": 2, **changes})
+    pretrain(params, untracked)
+    here = weights(PRETRAINED)
+    pretrain(on_gpu(params, "pretrain"), untracked)
+    torch.testing.assert_close(weights(PRETRAINED), here, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_meta_training_there_gives_the_weights_of_here(
+    tiny_project: Project, elsewhere: torch.device, learner: str
+) -> None:
+    asked = {"learner": learner, "inner_steps": 2, "views": 2 if learner == "projection" else 1}
+    params = tiny_project(metatrain=asked)
+    pretrain(params, untracked)
+    metatrain(params, untracked)
+    here = weights(METATRAINED)
+    metatrain(on_gpu(params, "metatrain"), untracked)
+    torch.testing.assert_close(weights(METATRAINED), here, rtol=1e-3, atol=1e-4)
+
+
+def test_images_are_embedded_there_and_brought_back(
+    tiny_project: Project, elsewhere: torch.device
+) -> None:
+    params = tiny_project()
+    pretrain(params, untracked)
+    metatrain(params, untracked)
+    trained, part = arms(PRETRAINED, METATRAINED, 1), ImageStore(PREPARED).read("novel")
+    here, there = (
+        Embedded(trained, {"novel": part}, on).of("meta", "novel") for on in (PROCESSOR, elsewhere)
+    )
+    assert not isinstance(there, Away)
+    assert torch.equal(there, here)
+    assert place_of(trained["meta"].encoder) == PROCESSOR
