@@ -34,7 +34,7 @@ FAULTS ?= 200
 SEED ?= 1
 LANES ?= 2
 faults: $(READY)
-	@$(BIN)/python -m tests.faults.many --faults $(FAULTS) --seed $(SEED) --lanes $(LANES) --rows faults.jsonl
+	@$(BIN)/python -m tests.faults.init $(BIN)/python -m tests.faults.many --faults $(FAULTS) --seed $(SEED) --lanes $(LANES) --rows faults.jsonl
 	@$(BIN)/python -m tests.faults.table faults.jsonl
 
 bench: $(READY)

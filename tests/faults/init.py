@@ -1,12 +1,14 @@
-"""What PID 1 does on a machine that has one: take note of orphans that end.
+"""`python -m tests.faults.init PROGRAM...`: what PID 1 does on a machine that has one.
 
-Where nobody does, as in many a container, a killed process whose parent was killed as well keeps
-its number for seconds, and whoever asks by number takes it for alive. DVC does.
+It takes note of orphans that end. Where nobody does, as in many a container, a killed process
+whose parent was killed as well keeps its number for seconds, and whoever asks by number takes it
+for alive. DVC does.
 """
 
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 
 from tasks.lifeline import bind_to_parent
@@ -14,8 +16,14 @@ from tasks.lifeline import bind_to_parent
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def stand_in_for_init() -> None:
-    """Go on in a child; this process takes note of its orphans, and ends as the child does.
+def stand_in_for_init(words: list[str]) -> int:
+    """Run a program to its end, and take in the orphans that it leaves until then.
+
+    Args:
+        words: the program and its arguments.
+
+    Returns:
+        Its exit code.
 
     Raises:
         OSError: the kernel refuses; Linux alone can do it.
@@ -23,12 +31,13 @@ def stand_in_for_init() -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "orphans cannot be taken in")
     init = os.getpid()
-    child = os.fork()
-    if child == 0:
-        bind_to_parent(init)
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child ends by it, and then this process
+    program = subprocess.Popen(words, preexec_fn=lambda: bind_to_parent(init))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program ends by it, and then this process
     while True:
         pid, status = os.wait()
-        if pid == child:
-            sys.exit(os.waitstatus_to_exitcode(status))
+        if pid == program.pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    sys.exit(stand_in_for_init(sys.argv[1:]))

@@ -1,4 +1,7 @@
-"""`python -m tests.faults.many`: a series of random kills, a line and a row of JSON each."""
+"""`python -m tests.faults.many`: a series of random kills, a line and a row of JSON each.
+
+What is killed needs an init that takes note of it: see `tests.faults.init`.
+"""
 
 import argparse
 import json
@@ -10,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.faults.init import stand_in_for_init
 from tests.faults.invariants import take_released
 from tests.faults.project import Clean, FaultProject
 from tests.faults.series import Lane, source, suffer
@@ -92,13 +94,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lanes", type=int, default=2, help="projects at the same time")
+    parser.add_argument("--states", type=int, default=STATES, help="data that take turns")
     parser.add_argument("--rows", type=Path, default=Path("faults.jsonl"))
     options = parser.parse_args()
-    stand_in_for_init()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         template = Path(place).resolve() / "template"
-        clean = prepare_template(template)
+        clean = prepare_template(template, options.states)
         with ThreadPoolExecutor(options.lanes) as pool:
             lanes = [
                 pool.submit(run_lane, template, clean, lane, options)

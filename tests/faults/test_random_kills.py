@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.faults.kills import PAIRS, TARGETS, draw
-from tests.faults.many import line, open_lane
-from tests.faults.project import Clean
-from tests.faults.series import Lane, suffer
+from tests.faults.many import line
 from tests.faults.table import table
 
+NUMBERS = range(1000, 1004)
+TIMEOUT_S = 900
 RUN_S: Any = {"worker": 10.0, "command": 8.0}
 
 
@@ -35,24 +37,27 @@ def test_the_table_counts_what_was_struck_and_names_what_was_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def lane(
-    released_template: tuple[Path, list[Clean]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Lane]:
-    template, clean = released_template
-    lane = open_lane(template, tmp_path_factory.mktemp("lanes") / "one", clean, seed=1)
-    try:
-        lane.services.start()
-        lane.measure_runs()
-        yield lane
-    finally:
-        lane.services.stop()
+def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+    """What four faults led to, on a machine with an init."""
+    written = tmp_path_factory.mktemp("faults") / "rows.jsonl"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.faults.init"),
+            *(sys.executable, "-m", "tests.faults.many", "--rows", str(written)),
+            *("--lanes", "1", "--states", "3"),
+            *("--first", str(NUMBERS.start), "--faults", str(len(NUMBERS))),
+        ],
+        cwd=ROOT,
+        check=True,
+        timeout=TIMEOUT_S,
+    )
+    return {row["number"]: row for row in map(json.loads, written.read_text().splitlines())}
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", range(1000, 1004))
+@pytest.mark.timeout(TIMEOUT_S)
+@pytest.mark.parametrize("number", NUMBERS)
 def test_whatever_is_killed_nothing_is_lost_and_the_next_run_succeeds(
-    lane: Lane, number: int
+    rows: dict[int, dict[str, Any]], number: int
 ) -> None:
-    row = suffer(lane, number)
-    assert row.get("recovered"), line(row)
+    assert rows[number].get("recovered"), line(rows[number])
