@@ -4,6 +4,7 @@ Tells whether the stage ran, came from DVC's cache of runs or was up to date; an
 why, whether trying again is worth it, and brings back the outputs that DVC removed.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from flows.bound import start_bound
 from flows.credentials import masking
 from flows.patience import TIMEOUT_VARIABLE, StillAtWorkError, stage_timeout_s
 from flows.stale_locks import clear_stale_locks
+from tasks.artifacts.files import clear_remains
 from tasks.command import LOCK_FILE, MARKER_VARIABLE
 from tasks.errors import BusyError, HeadstartError
 from tasks.inputs import declared_stages
@@ -108,6 +110,7 @@ def reproduce(stage: str, tell: Tell, allow_missing: bool = False) -> StageResul
             if code != 0:
                 raise diagnose(stage, code, tail, _read_marker(marker))
         except BaseException:
+            _clear_remains(stage)
             # DVC removes outputs before the stage begins, so its marker may be missing still.
             if before is not None and not all(Path(out).exists() for out in _outs(stage)):
                 _bring_back(stage, tell if stood else lambda _: None)
@@ -268,6 +271,13 @@ def diagnose(
         code if code == HeadstartError.exit_code else 1,
         worth_retrying=any(text in said for text in (*REMOTE_TEXTS, *KILLED_TEXTS)),
     )
+
+
+def _clear_remains(stage: str) -> None:
+    """Remove what a stage was killed over; what cannot be removed the next run removes."""
+    for out in _outs(stage):
+        with contextlib.suppress(OSError):  # the fault to tell may be one of this disk
+            clear_remains(Path(out))
 
 
 def _bring_back(stage: str, tell: Tell) -> None:

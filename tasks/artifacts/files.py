@@ -26,13 +26,8 @@ def complete_folder(path: Path) -> Iterator[Path]:
         OSError: the place is read-only or full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    replaced = path.with_name(f".{path.name}.replaced")
-    if replaced.exists() and not path.exists():
-        replaced.rename(path)  # killed between the two renames below
-    for remains in (partial, replaced):
-        if remains.exists():
-            shutil.rmtree(remains)
+    clear_remains(path)
+    partial, replaced = _places_beside(path)
     partial.mkdir()
     try:
         yield partial
@@ -43,6 +38,28 @@ def complete_folder(path: Path) -> Iterator[Path]:
         path.rename(replaced)
     partial.rename(path)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def clear_remains(path: Path) -> None:
+    """Clear what a killed process left half-done of a complete folder; what it replaced returns.
+
+    Args:
+        path: the folder that was to be made; nobody is at work on it any more.
+
+    Raises:
+        OSError: the place is read-only.
+    """
+    partial, replaced = _places_beside(path)
+    if replaced.exists() and not path.exists():
+        replaced.rename(path)  # killed between the two renames of `complete_folder`
+    for remains in (partial, replaced):
+        if remains.exists():
+            shutil.rmtree(remains)
+
+
+def _places_beside(path: Path) -> tuple[Path, Path]:
+    """Where a complete folder is written, and where the one that it replaces waits."""
+    return path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.replaced")
 
 
 def sha256(path: Path) -> str:
