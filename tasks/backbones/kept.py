@@ -44,9 +44,13 @@ def embed_kept(encoder: Encoder, images: NDArray[np.uint8]) -> Tensor:
         Embeddings `(image, width)`, where the encoder is.
     """
     encoder.eval()
-    starts = range(0, len(images), _IMAGES_AT_ONCE)
-    chunks = [images[start : start + _IMAGES_AT_ONCE] for start in starts]
-    return torch.cat([kept(encoder, some, partial(embed, encoder, some)) for some in chunks])
+    parts = [images[rows] for rows in chunks(len(images))]
+    return torch.cat([kept(encoder, some, partial(embed, encoder, some)) for some in parts])
+
+
+def chunks(images: int) -> list[slice]:
+    """The rows that are kept together."""
+    return [slice(at, at + _IMAGES_AT_ONCE) for at in range(0, images, _IMAGES_AT_ONCE)]
 
 
 def kept(

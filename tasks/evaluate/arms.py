@@ -70,9 +70,7 @@ class Embedded:
     def of(self, arm: str, part: str) -> Tensor:
         """Embeddings `(image, dim)`, in memory."""
         if (arm, part) not in self._made:
-            encoder = self._arms[arm].encoder
-            if self._device != PROCESSOR:
-                encoder = copy.deepcopy(encoder).to(self._device)
+            encoder = copy.deepcopy(self._arms[arm].encoder).to(self._device)
             self._made[arm, part] = embed_kept(encoder, self.parts[part].images).cpu()
         return self._made[arm, part]
 

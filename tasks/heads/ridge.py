@@ -51,11 +51,11 @@ def ridge_dual(
 ) -> Float[Tensor, "*episodes way dim"]:
     """The same weights by the system of `support` unknowns; see `ridge_primal`."""
     exact = features.double()
-    system = _penalised(exact @ exact.transpose(-1, -2), penalty)
-    solved: Tensor = torch.linalg.solve(system, member.double())
-    return (solved.transpose(-1, -2) @ exact).to(features.dtype)
+    solved = dual_coefficients(exact @ exact.transpose(-1, -2), member, penalty)
+    return (solved @ exact).to(features.dtype)
 
 
+@no_type_check
 def dual_coefficients(
     products: Float[Tensor, "*episodes support support"],
     member: Float[Tensor, "*episodes support way"],

@@ -11,7 +11,7 @@ embedding, which saves most of the work where embeddings are long and images few
 Source: Schoelkopf, Herbrich and Smola, A Generalized Representer Theorem, 2001, theorem 1.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -51,7 +51,9 @@ class ClosedForm(Learner, Protocol):
         ...
 
 
-def pays(learner: Learner, embeddings: Float[Tensor, "image dim"], episodes: Episodes) -> bool:
+def pays(
+    learner: Learner, embeddings: Float[Tensor, "image dim"], episodes: Episodes
+) -> TypeGuard[ClosedForm]:
     """Whether scores are had sooner by inner products than from the embeddings themselves."""
     images, dim = embeddings.shape
     support = episodes.support[0].size

@@ -12,6 +12,8 @@ Source: Chen et al., Meta-Baseline, 2021, equations 2 and 3; Wang et al., Simple
 section 3.2 (centring, CL2N).
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -20,14 +22,50 @@ from tasks.heads.cosine import SHORTEST, direction
 from tasks.heads.prototype import absent_bias, averaging, membership, prototypes
 
 
-class Cosine(nn.Module):
+class CosineRule(nn.Module, ABC):
+    """The rule over whatever unit-length features a learner makes of embeddings.
+
+    Attributes:
+        temperature: learned; a subclass registers it.
+    """
+
+    moves_network = False
+    temperature: nn.Parameter
+
+    @abstractmethod
+    def features(self, embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows outputs"]:
+        """Features at length one; see `Learner.features`."""
+
+    def adapt(
+        self,
+        embeddings: Float[Tensor, "*episodes support dim"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way outputs"], Float[Tensor, "*episodes way"]]:
+        """Weight and bias of each class; see `Learner.adapt`."""
+        member = membership(labels, classes, embeddings.dtype)
+        weight = self.temperature * direction(prototypes(self.features(embeddings), member))
+        return weight, absent_bias(member)
+
+    def coefficients(
+        self,
+        products: Float[Tensor, "*episodes support support"],
+        labels: Int64[Tensor, "*episodes support"],
+        classes: Int64[Tensor, " way"],
+    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
+        """The rule in terms of the support; see `ClosedForm.coefficients`."""
+        member = membership(labels, classes, products.dtype)
+        mean = averaging(member)
+        length = (mean @ products * mean).sum(dim=-1, keepdim=True).clamp(min=SHORTEST**2).sqrt()
+        return self.temperature * mean / length, absent_bias(member)
+
+
+class Cosine(CosineRule):
     """The prototype learner with a learned temperature.
 
     Args:
         initial_temperature: where the temperature starts.
     """
-
-    moves_network = False
 
     def __init__(self, initial_temperature: float) -> None:
         super().__init__()
@@ -37,26 +75,8 @@ class Cosine(nn.Module):
         """Embeddings at length one."""
         return direction(embeddings)
 
-    def adapt(
-        self,
-        embeddings: Float[Tensor, "*episodes support dim"],
-        labels: Int64[Tensor, "*episodes support"],
-        classes: Int64[Tensor, " way"],
-    ) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
-        """Weight and bias of each class; see `Learner.adapt`."""
-        return cosine_rule(self.features(embeddings), labels, classes, self.temperature)
 
-    def coefficients(
-        self,
-        products: Float[Tensor, "*episodes support support"],
-        labels: Int64[Tensor, "*episodes support"],
-        classes: Int64[Tensor, " way"],
-    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
-        """The rule in terms of the support; see `ClosedForm.coefficients`."""
-        return cosine_coefficients(products, labels, classes, self.temperature)
-
-
-class CentredCosine(nn.Module):
+class CentredCosine(CosineRule):
     """The same on centred embeddings.
 
     Args:
@@ -64,7 +84,6 @@ class CentredCosine(nn.Module):
         initial_temperature: where the temperature starts.
     """
 
-    moves_network = False
     centre: Tensor
 
     def __init__(self, dim: int, initial_temperature: float) -> None:
@@ -75,45 +94,3 @@ class CentredCosine(nn.Module):
     def features(self, embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Embeddings as seen from the centre, at length one."""
         return direction(embeddings - self.centre)
-
-    def adapt(
-        self,
-        embeddings: Float[Tensor, "*episodes support dim"],
-        labels: Int64[Tensor, "*episodes support"],
-        classes: Int64[Tensor, " way"],
-    ) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
-        """Weight and bias of each class; see `Learner.adapt`."""
-        return cosine_rule(self.features(embeddings), labels, classes, self.temperature)
-
-    def coefficients(
-        self,
-        products: Float[Tensor, "*episodes support support"],
-        labels: Int64[Tensor, "*episodes support"],
-        classes: Int64[Tensor, " way"],
-    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
-        """The rule in terms of the support; see `ClosedForm.coefficients`."""
-        return cosine_coefficients(products, labels, classes, self.temperature)
-
-
-def cosine_rule(
-    features: Float[Tensor, "*episodes support dim"],
-    labels: Int64[Tensor, "*episodes support"],
-    classes: Int64[Tensor, " way"],
-    temperature: Float[Tensor, ""],
-) -> tuple[Float[Tensor, "*episodes way dim"], Float[Tensor, "*episodes way"]]:
-    """Weight and bias of each class from unit-length features; see `Learner.adapt`."""
-    member = membership(labels, classes, features.dtype)
-    return temperature * direction(prototypes(features, member)), absent_bias(member)
-
-
-def cosine_coefficients(
-    products: Float[Tensor, "*episodes support support"],
-    labels: Int64[Tensor, "*episodes support"],
-    classes: Int64[Tensor, " way"],
-    temperature: Float[Tensor, ""],
-) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
-    """The same rule in terms of the support; see `ClosedForm.coefficients`."""
-    member = membership(labels, classes, products.dtype)
-    mean = averaging(member)
-    length = (mean @ products * mean).sum(dim=-1, keepdim=True).clamp(min=SHORTEST**2).sqrt()
-    return temperature * mean / length, absent_bias(member)

@@ -14,14 +14,14 @@ layer normalisation is Ba, Kiros and Hinton, 2016.
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tasks.heads.cosine import direction
-from tasks.learners.cosine import cosine_coefficients, cosine_rule
+from tasks.learners.cosine import CosineRule
 
 
-class Projection(nn.Module):
+class Projection(CosineRule):
     """The projection learner.
 
     Args:
@@ -30,8 +30,6 @@ class Projection(nn.Module):
         dropout: share of an embedding that training leaves out.
         initial_temperature: where the learned temperature starts.
     """
-
-    moves_network = False
 
     def __init__(self, dim: int, outputs: int, dropout: float, initial_temperature: float) -> None:
         super().__init__()
@@ -48,21 +46,3 @@ class Projection(nn.Module):
     def features(self, embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows outputs"]:
         """Projected embeddings at length one."""
         return direction(cast(Tensor, self.linear(self.dropout(self.normalise(embeddings)))))
-
-    def adapt(
-        self,
-        embeddings: Float[Tensor, "*episodes support dim"],
-        labels: Int64[Tensor, "*episodes support"],
-        classes: Int64[Tensor, " way"],
-    ) -> tuple[Float[Tensor, "*episodes way outputs"], Float[Tensor, "*episodes way"]]:
-        """Weight and bias of each class; see `Learner.adapt`."""
-        return cosine_rule(self.features(embeddings), labels, classes, self.temperature)
-
-    def coefficients(
-        self,
-        products: Float[Tensor, "*episodes support support"],
-        labels: Int64[Tensor, "*episodes support"],
-        classes: Int64[Tensor, " way"],
-    ) -> tuple[Float[Tensor, "*episodes way support"], Float[Tensor, "*episodes way"]]:
-        """The rule in terms of the support; see `ClosedForm.coefficients`."""
-        return cosine_coefficients(products, labels, classes, self.temperature)

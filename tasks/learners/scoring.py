@@ -1,7 +1,5 @@
 """Accuracy of a learner on episodes: many at once where images need to be embedded only once."""
 
-from typing import cast
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
@@ -10,8 +8,9 @@ from torch import Tensor, nn
 
 from tasks.backbones.encoder import Encoder, pixels
 from tasks.backbones.normalisation import normalising
+from tasks.device import PROCESSOR
 from tasks.episodes.sampler import Episodes
-from tasks.learners.closed_form import ClosedForm, pays, scores_by_products
+from tasks.learners.closed_form import pays, scores_by_products
 from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import Learner, as_learner, episode_logits
 from tasks.progress import Track, untracked
@@ -63,9 +62,9 @@ def episode_scores(
     Returns:
         Logits; queries run class by class in the order of the episode's classes.
     """
-    labels = support_labels(episodes).to(embeddings.device)
+    labels = support_labels(episodes, embeddings.device)
     if pays(learner, embeddings, episodes):
-        return scores_by_products(cast(ClosedForm, learner), embeddings, episodes, labels)
+        return scores_by_products(learner, embeddings, episodes, labels)
     count, way, shot = episodes.support.shape
     per_episode = (way * shot + episodes.query[0].size + way) * embeddings.shape[1]
     chunk = max(1, _CHUNK_FLOATS // per_episode)
@@ -111,7 +110,7 @@ def _network_scores(
     count, way, _ = episodes.support.shape
     device = encoder.device
     classes = torch.arange(way, device=device)
-    labels = support_labels(episodes).to(device)
+    labels = support_labels(episodes, device)
     parts = []
     for number in track(range(count), "adapting the network", count):
         support = pixels(images[episodes.support[number].ravel()], device)
@@ -121,9 +120,11 @@ def _network_scores(
     return torch.stack(parts)
 
 
-def support_labels(episodes: Episodes) -> Int64[Tensor, "episode support"]:
+def support_labels(
+    episodes: Episodes, device: torch.device = PROCESSOR
+) -> Int64[Tensor, "episode support"]:
     """Position of the class of each support image, class by class; -1 for one left out."""
-    return torch.tensor(episodes.support_labels())
+    return torch.tensor(episodes.support_labels(), device=device)
 
 
 def episode_accuracies(

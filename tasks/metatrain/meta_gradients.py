@@ -224,7 +224,8 @@ class OneByOne:
         led back through the inner loop once.
         """
         truth = _truth(way, len(query), query.device)
-        labels, classes = _truth(way, len(support), query.device), _truth(way, way, query.device)
+        labels = _truth(way, len(support), query.device)
+        classes = torch.arange(way, device=query.device)
         adapted = self.learner.adapt_network(encoder, support, labels, classes)
         at = {name: value.detach().requires_grad_() for name, value in adapted.items()}
         together = self.learner.normalisation == "transductive"
@@ -270,7 +271,7 @@ class Difference:
         """See `MetaGradient`; the loss is that of all images after the last inner step."""
         supports, queries = self.images(episodes, number)
         way = episodes.support.shape[1]
-        classes, total = _truth(way, way, supports.device), 0.0
+        classes, total = torch.arange(way, device=supports.device), 0.0
         for support, query in zip(supports, queries, strict=True):
             images = torch.cat([support, query])
             truth = torch.cat([_truth(way, len(one), one.device) for one in (support, query)])

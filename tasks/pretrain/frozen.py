@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 
 from tasks.artifacts.layout import STATE
 from tasks.backbones.encoder import Encoder
-from tasks.backbones.kept import embed_kept
+from tasks.backbones.kept import chunks, embed_kept
 from tasks.progress import Track
 
 IN_MEMORY_BYTES = 256_000_000
-_IMAGES_AT_ONCE = 4096
 
 
 def embed_once(
@@ -32,9 +31,8 @@ def embed_once(
     shape = (len(images), encoder.width)
     large = 4 * shape[0] * shape[1] > (in_memory_bytes or IN_MEMORY_BYTES)
     kept = _in_a_file(shape) if large else np.empty(shape, np.float32)
-    for start in track(range(0, len(images), _IMAGES_AT_ONCE), "embedding"):
-        stop = start + _IMAGES_AT_ONCE
-        kept[start:stop] = embed_kept(encoder, images[start:stop]).cpu().numpy()
+    for rows in track(chunks(len(images)), "embedding"):
+        kept[rows] = embed_kept(encoder, images[rows]).cpu().numpy()
     return kept
 
 

@@ -164,5 +164,4 @@ def _start(
         encoder = build(spec)
         classifier = build_classifier(section.classifier, encoder.width, classes)
     load_weights(encoder, spec, section.weights, section.weights_sha256)
-    device = device_of(section.device, "pretrain.device")
-    return encoder.to(device), classifier.to(device)
+    return encoder.to(section.device), classifier.to(section.device)

@@ -15,7 +15,7 @@ def test_embeddings_in_memory_and_on_disk_are_those_of_the_encoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tasks.pretrain.frozen._IMAGES_AT_ONCE", 7)
+    monkeypatch.setattr("tasks.backbones.kept._IMAGES_AT_ONCE", 7)
     encoder = Encoder(Conv4(1, [4, 4, 4, 8]), 8, [0.0], [1.0])
     images = np.random.default_rng(1).integers(0, 256, (20, 16, 16, 1), np.uint8)
     expected = embed(encoder, images)
