@@ -69,9 +69,8 @@ def metatrained(changes: dict[str, Any], section: Metatrain, ranks: Ranks) -> di
         loop = outer_loop(asked, encoder, spec, BASE, 1, ranks)
     images = loop.gradient.images  # type: ignore[attr-defined]
     exact = _Exact(images.part, images.augmentation, images.seed, ranks)
-    loop.gradient = replace(loop.gradient, images=exact)  # type: ignore[type-var]
-    loop.learner.double()
-    loop.averaged[1].double()
+    gradient = replace(loop.gradient, images=exact)  # type: ignore[type-var]
+    loop = replace(loop, gradient=gradient, learner=loop.learner.double())
     losses = [
         loop.step(
             Pool(BASE.labels).draw(

@@ -103,7 +103,16 @@ def outer_loop(
     )
     images = EpisodeImages(base, augmentation, seed, ranks, encoder.device)
     gradient = _meta_gradient(encoder, learner, images, embeddings)
-    return OuterLoop(encoder, learner, gradient, optimizer, schedule, section.averaging, ranks)
+    return OuterLoop(
+        encoder,
+        learner,
+        gradient,
+        optimizer,
+        schedule,
+        section.averaging,
+        section.interpolation,
+        ranks,
+    )
 
 
 def _meta_gradient(

@@ -1,5 +1,6 @@
 """The outer loop: one optimizer step for each meta-batch of episodes."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -27,6 +28,8 @@ class OuterLoop:
         optimizer: over what is trained.
         schedule: stepped once a meta-batch.
         averaging: how much of the average of the weights each step keeps; 0 is no averaging.
+        interpolation: how far what is scored and kept lies from where the loop started, 0, to that
+            average, 1.
         ranks: that take every step together, each on episodes of its own.
     """
 
@@ -36,10 +39,11 @@ class OuterLoop:
     optimizer: Optimizer
     schedule: Schedule
     averaging: float
+    interpolation: float
     ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
-        """Start the average at the weights as they are."""
+        """Remember the weights as they are, and start the average there."""
         # Source: Tarvainen and Valpola, Mean teachers are better role models, 2017, section 2.
         frozen = not any(one.requires_grad for one in self.encoder.parameters())
         self._trained = nn.ModuleList([self.learner] if frozen else [self.encoder, self.learner])
@@ -49,11 +53,23 @@ class OuterLoop:
             use_buffers=True,
         )
         self._average.update_parameters(self._trained)
+        self._start = copy.deepcopy(self._trained.state_dict())
+        self._between = copy.deepcopy(self._trained)
 
     @property
-    def averaged(self) -> tuple[Encoder, nn.Module]:
-        """Encoder and learner with weights averaged over the steps: what is scored and kept."""
-        *encoder, learner = cast(nn.ModuleList, self._average.module)
+    def kept(self) -> tuple[Encoder, nn.Module]:
+        """Encoder and learner between the start and the average of the steps; see the attributes.
+
+        Source: Wortsman et al., Robust fine-tuning of zero-shot models, 2022, section 3, equation 1
+        (WiSE-FT, with the average of the steps as what is fine-tuned).
+        """
+        average = self._average.module.state_dict()
+        with torch.no_grad():
+            for name, value in self._between.state_dict().items():
+                start, end = self._start[name], average[name]
+                between = start.lerp(end, self.interpolation) if end.is_floating_point() else end
+                value.copy_(between)
+        *encoder, learner = self._between
         return cast(Encoder, encoder[0]) if encoder else self.encoder, learner
 
     def step(self, episodes: Episodes, number: int) -> float:

@@ -25,6 +25,7 @@ from tasks.learners.selection import validation_selector
 from tasks.metatrain.build import learner_spec, outer_loop, settle_statistics
 from tasks.metatrain.steps import train
 from tasks.params import Params
+from tasks.params.metatrain import Metatrain
 from tasks.progress import Track
 from tasks.randomness import entropy
 from tasks.ranks.group import Ranks
@@ -60,16 +61,20 @@ def _metatrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> N
     encoder = read_encoder(PRETRAINED, "pretrain").to(device)
     description = read_description(PRETRAINED, "pretrain")["encoder"]
     data = _Data(store.read("base"), store.read("validation"), description)
-    stages = {"metatrain": encoder}
-    if params.metatrain.alone:
-        stages["metatrain-alone"] = _untrained(description, data.base, params.seed, device)
+    section = params.metatrain
+    stages = {"metatrain": (encoder, section)}
+    if section.alone:
+        untrained = _untrained(description, data.base, params.seed, device)
+        # Random weights know nothing that would be worth staying near to.
+        whole = section.model_copy(update={"interpolation": 1.0})
+        stages["metatrain-alone"] = untrained, whole
     # Only the first of several ranks writes.
     with complete_folder(METATRAINED) if ranks.first else nullcontext() as folder:
-        for name, start in stages.items():
+        for name, (start, asked) in stages.items():
             if name == "metatrain-alone":
                 logger.info("the same from an untrained backbone, for comparison")
             checkpoints = Checkpoints(name, key, ranks)
-            trained = _meta_train(params, start, data, checkpoints, track, ranks)
+            trained = _meta_train(asked, params.seed, start, data, checkpoints, track, ranks)
             if folder is not None:
                 trained.write(folder / META_ALONE if name == "metatrain-alone" else folder)
     for name in stages:
@@ -96,26 +101,26 @@ class _Trained:
 
 
 def _meta_train(
-    params: Params,
+    section: Metatrain,
+    seed: int,
     encoder: Encoder,
     data: _Data,
     checkpoints: Checkpoints,
     track: Track,
     ranks: Ranks,
 ) -> _Trained:
-    section = params.metatrain
     spec = learner_spec(section, encoder)
-    loop = outer_loop(section, encoder, spec, data.base, params.seed, ranks)
+    loop = outer_loop(section, encoder, spec, data.base, seed, ranks)
     selector = validation_selector(
         data.validation,
         Augmentation(**section.augmentation.model_dump()),
         **section.selection.model_dump(),
-        seed=params.seed,
+        seed=seed,
     )
     selector.ranks = ranks
     selector.frozen = section.freezes_backbone
-    history = train(loop, selector, data.base, section, checkpoints, track, params.seed)
-    encoder, learner = loop.averaged
+    history = train(loop, selector, data.base, section, checkpoints, track, seed)
+    encoder, learner = loop.kept
     selector.restore(encoder, learner)
     merge_scale_and_shift(encoder)
     logger.info("kept step %d of %d", selector.best_at, section.steps)

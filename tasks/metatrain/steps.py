@@ -99,7 +99,7 @@ def train(
 
 
 def _start(loop: OuterLoop, selector: Selector) -> Row:
-    encoder, learner = loop.averaged
+    encoder, learner = loop.kept
     accuracy = selector.score(0, encoder, learner, learner=learner)
     logger.info("before the first step: validation episodes %.2f %%", 100 * accuracy)
     return {"step": 0, "loss": None, "validation_accuracy": accuracy, "learning_rate": None}
@@ -108,7 +108,7 @@ def _start(loop: OuterLoop, selector: Selector) -> Row:
 def _score(
     loop: OuterLoop, selector: Selector, progress: Progress, steps: int, rate: float
 ) -> None:
-    encoder, learner = loop.averaged
+    encoder, learner = loop.kept
     accuracy = selector.score(progress.done, encoder, learner, learner=learner)
     loop.schedule.listen(accuracy)
     loss = sum(progress.losses) / len(progress.losses)

@@ -71,6 +71,7 @@ class Metatrain(Section):
     weight_decay: NonNegativeFloat
     augmentation: Augmentation
     averaging: Annotated[float, Field(ge=0, lt=1)]
+    interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
     checkpoint_every_steps: PositiveInt
     selection: Selection
 

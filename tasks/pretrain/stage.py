@@ -52,7 +52,8 @@ def pretrain(params: Params, track: Track, key: str | None = None) -> None:
 
 def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> None:
     section = params.pretrain
-    optimisation.deterministic(device_of(section.device, "pretrain.device"))
+    device = device_of(section.device, "pretrain.device")
+    optimisation.deterministic(device)
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
     base = store.read("base")
@@ -66,12 +67,12 @@ def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> No
     )
 
     search = Checkpoints("pretrain_rates", key, ranks)
-    decisions = _search(section, spec, base, params.seed, search, track, ranks)
+    decisions = _search(section, spec, base, params.seed, device, search, track, ranks)
     factors = [section.cross_validation.factor**one.winner for one in decisions]
 
     def start(generation: int) -> Trainer:
-        encoder, classifier = _start(section, spec, len(base.classes), params.seed, generation)
-        return build_trainer(section, encoder, classifier, base, params.seed, track, factors, ranks)
+        modules = _start(section, spec, len(base.classes), params.seed, device, generation)
+        return build_trainer(section, *modules, base, params.seed, track, factors, ranks)
 
     selector = validation_selector(
         store.read("validation"),
@@ -119,6 +120,7 @@ def _search(
     spec: EncoderSpec,
     base: Part,
     seed: int,
+    device: torch.device,
     search: Checkpoints,
     track: Track,
     ranks: Ranks,
@@ -133,7 +135,7 @@ def _search(
         own = entropy(seed, "pretrain", "scout", fold) % 2**63
         return build_trainer(
             plain,
-            *_start(section, spec, len(base.classes), own, 0),
+            *_start(section, spec, len(base.classes), own, device, 0),
             base,
             own,
             track,
@@ -156,7 +158,12 @@ def _search(
 
 
 def _start(
-    section: Pretrain, spec: EncoderSpec, classes: int, seed: int, generation: int
+    section: Pretrain,
+    spec: EncoderSpec,
+    classes: int,
+    seed: int,
+    device: torch.device,
+    generation: int,
 ) -> tuple[Encoder, nn.Module]:
     later = (generation,) if generation else ()
     with torch.random.fork_rng():
@@ -164,4 +171,4 @@ def _start(
         encoder = build(spec)
         classifier = build_classifier(section.classifier, encoder.width, classes)
     load_weights(encoder, spec, section.weights, section.weights_sha256)
-    return encoder.to(section.device), classifier.to(section.device)
+    return encoder.to(device), classifier.to(device)

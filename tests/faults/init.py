@@ -8,7 +8,6 @@ for alive. DVC does.
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 
 from tasks.lifeline import bind_to_parent
@@ -26,16 +25,19 @@ def stand_in_for_init(words: list[str]) -> int:
         Its exit code.
 
     Raises:
-        OSError: the kernel refuses; Linux alone can do it.
+        OSError: the kernel refuses, since Linux alone can do it; or there is no such program.
     """
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "orphans cannot be taken in")
     init = os.getpid()
-    program = subprocess.Popen(words, preexec_fn=lambda: bind_to_parent(init))
+    program = os.fork()
+    if program == 0:
+        bind_to_parent(init)
+        os.execvp(words[0], words)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program ends by it, and then this process
     while True:
         pid, status = os.wait()
-        if pid == program.pid:
+        if pid == program:
             return os.waitstatus_to_exitcode(status)
 
 

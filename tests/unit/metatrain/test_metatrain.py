@@ -231,6 +231,32 @@ def test_meta_alone_starts_from_a_network_that_saw_nothing(tiny_project: Project
     assert alone["backbone.blocks.0.1.running_mean"].abs().max() > 0
 
 
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_what_is_kept_lies_between_pretraining_and_meta_training(
+    tiny_project: Project, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    rising = (torch.full((1,), index / 100) for index in range(100))  # the last step is the best
+    monkeypatch.setattr(selection, "accuracies", lambda *_: next(rising))
+    params, kept = tiny_project(), {}
+    pretrain(params, untracked)
+    for far in (1.0, share):
+        asked = params.metatrain.model_copy(update={"interpolation": far})
+        metatrain(params.model_copy(update={"metatrain": asked}), untracked)
+        kept[far] = read_encoder(METATRAINED, "metatrain").state_dict()
+        kept[far] |= read_learner(METATRAINED, "metatrain").state_dict()
+        kept[far, "alone"] = sha256(METATRAINED / META_ALONE / "encoder.safetensors")
+    fresh = build_learner(LearnerSpec("ridge", 8, asked.initial_temperature, initial_penalty=0.3))
+    start = read_encoder(PRETRAINED, "pretrain").state_dict() | fresh.state_dict()
+    assert start.keys() == kept[1.0].keys()
+    moved = 0
+    for name in [one for one, value in start.items() if value.is_floating_point()]:
+        value, far, near = start[name], kept[1.0][name], kept[share][name]
+        moved += not torch.equal(value, far)
+        torch.testing.assert_close(near, value + share * (far - value), rtol=1e-6, atol=1e-7)
+    assert moved > 5
+    assert kept[1.0, "alone"] == kept[share, "alone"], "random weights are nothing to stay near to"
+
+
 class StoppedError(Exception):
     pass
 
