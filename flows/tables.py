@@ -118,8 +118,9 @@ def _speed(curve: Mapping[str, Any]) -> str:
     """Steps that meta needs for what transfer alone has after the last one."""
     until = curve["starts"]["meta"]["steps_until_target"]
     steps, low, high = ("never" if one is None else one for one in until.values())
-    reached = f"transfer's {100 * curve['target']:.2f} after {steps} steps of meta"
-    return f"{_protocol(curve)}: {reached} [{low}, {high}]"
+    reached = "not reached by meta" if steps == "never" else f"after {steps} steps of meta"
+    target = f"transfer's {100 * curve['target']:.2f} {reached}"
+    return f"{_protocol(curve)}: {target} [{low}, {high}]"
 
 
 def _accuracy(result: Mapping[str, Any], start: str) -> str:

@@ -105,21 +105,22 @@ def headline(metrics: Mapping[str, Any]) -> str:
     until = curve["starts"]["meta"]["steps_until_target"]
     plain = curve["starts"]["transfer"]["steps_until_target"]
     prototypes = curve["starts"]["transfer_from_prototypes"]["steps_until_target"]
+    last = curve["steps"][-1]
     return (
         f"On {curve['domain']} classes, {curve['way']}-way {curve['shot']}-shot, transfer alone "
-        f"stands at {100 * curve['target']:.2f} % after {curve['steps'][-1]} gradient steps. "
-        f"Transfer + meta reaches that {_after(until)}; transfer alone itself {_after(plain)}; "
-        f"from prototypes, which takes no meta-training either, {_after(prototypes)}."
+        f"stands at {100 * curve['target']:.2f} % after {last} gradient steps. Transfer + meta "
+        f"{_reaches(until, last)}; transfer alone itself {_reaches(plain, last)}; the same from "
+        f"prototypes, which take no meta-training either, {_reaches(prototypes, last)}."
     )
 
 
-def _after(until: Mapping[str, int | None]) -> str:
+def _reaches(until: Mapping[str, int | None], last: int) -> str:
     if until["steps"] is None:
         reached = "" if until["low"] is None else f" (95 % interval from {until['low']})"
-        return f"never within 100{reached}"
+        return f"does not reach that within {last}{reached}"
     noun = "step" if until["steps"] == 1 else "steps"
     span = f"{_steps(until['low'])} to {_steps(until['high'])}"
-    return f"after {until['steps']} {noun} (95 % interval {span})"
+    return f"reaches that after {until['steps']} {noun} (95 % interval {span})"
 
 
 def _steps(count: int | None) -> str:

@@ -56,3 +56,6 @@ def test_the_table_says_how_fast_meta_adapts_where_that_was_measured(
     }
     told = "novel 20-way 1-shot: transfer's 97.64 after 0 steps of meta [0, never]"
     assert metrics_table(metrics).caption == told
+    until["steps"] = None
+    told = "novel 20-way 1-shot: transfer's 97.64 not reached by meta [0, never]"
+    assert metrics_table(metrics).caption == told
