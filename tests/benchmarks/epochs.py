@@ -1,0 +1,48 @@
+"""An epoch of the default's pretraining, on images that mean nothing.
+
+`python -m tests.benchmarks.epochs` prints the seconds of one, after one that does not count.
+"""
+
+import numpy as np
+import torch
+
+from tasks.artifacts.image_store import Part
+from tasks.backbones.build import EncoderSpec, build
+from tasks.heads.classifier import build_classifier
+from tasks.params_file import load_params
+from tasks.pretrain.trainer import build_trainer
+from tasks.pretrain.training import Trainer, batches
+from tasks.progress import untracked
+from tests.benchmarks.turns import timed
+from tests.conftest import ROOT
+
+PARAMS = load_params(ROOT / "params.yaml")
+SECTION, SIDE_PX = PARAMS.pretrain, PARAMS.prepare.image_size_px
+SPEC = EncoderSpec("conv4", 1, tuple(SECTION.conv4_widths))
+CLASSES, IMAGES = 390, 128 * 40
+
+
+def default_trainer() -> Trainer:
+    """What takes the steps."""
+    rng = np.random.default_rng(1)
+    base = Part(
+        rng.integers(0, 256, (IMAGES, SIDE_PX, SIDE_PX, 1), dtype=np.uint8),
+        rng.integers(0, CLASSES, IMAGES),
+        (),
+    )
+    torch.manual_seed(1)
+    classifier = build_classifier(SECTION.classifier, SPEC.widths[-1], CLASSES)
+    return build_trainer(SECTION, build(SPEC), classifier, base, 1, untracked)
+
+
+def epoch(trainer: Trainer) -> None:
+    """All batches once."""
+    trainer.encoder.train()
+    for number, batch in enumerate(batches(IMAGES, SECTION.batch_size, 1, 1)):
+        trainer.step(batch, number)
+
+
+if __name__ == "__main__":
+    taken = default_trainer()
+    epoch(taken)
+    print(timed(lambda: epoch(taken)))
