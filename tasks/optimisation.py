@@ -222,3 +222,6 @@ def deterministic(device: torch.device = PROCESSOR) -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS takes the fastest form
     torch.use_deterministic_algorithms(True, warn_only=device != PROCESSOR)
+    # Else torch writes NaN over all memory that an operation is about to write its result to: a
+    # tenth of a training step, for no bit of any result.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

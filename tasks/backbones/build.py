@@ -15,7 +15,6 @@ from tasks.backbones.encoder import Encoder
 from tasks.backbones.preprocessing import Preprocessing, preprocessing
 from tasks.backbones.resnet12 import ResNet12
 from tasks.backbones.simple_net import SimpleNet
-from tasks.backbones.torchvision_network import TorchvisionNetwork
 from tasks.errors import ParametersError
 from tasks.params.networks import known_backbone
 
@@ -116,6 +115,9 @@ def _simple_net(spec: EncoderSpec) -> nn.Module:
 
 
 def _torchvision(spec: EncoderSpec) -> nn.Module:
+    # To import torchvision takes as long as to import torch; the house's own networks do without.
+    from tasks.backbones.torchvision_network import TorchvisionNetwork
+
     return TorchvisionNetwork(spec.name, spec.input_size_px)
 
 

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 
 import torch
-from torchvision.models import WeightsEnum
 
 from tasks.errors import DataError
+
+if TYPE_CHECKING:  # torchvision takes seconds to import
+    from torchvision.models import WeightsEnum
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +27,7 @@ _TIMEOUT_S = 60.0  # without a single byte
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
 
-def fetch(weights: WeightsEnum) -> Path:
+def fetch(weights: "WeightsEnum") -> Path:
     """The file of the weights, from torchvision's cache or else from where they are published.
 
     torchvision puts the first digits of the file's SHA-256 into its name; they are checked either

@@ -7,7 +7,7 @@ every run is worked on by one thread, here as in a worker; and results come back
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +16,9 @@ import torch
 from tasks import optimisation
 from tasks.episodes.sampler import Episodes
 from tasks.errors import LostProcessError
+from tasks.evaluate.arms import Arm
 from tasks.evaluate.lending import Lender, borrow
+from tasks.learners.learner import as_learner
 from tasks.progress import Track, untracked
 
 R = TypeVar("R")
@@ -36,20 +38,31 @@ class Runner(Protocol):
 
 
 class Alone:
-    """Works in this process."""
+    """Works in this process: on as many runs at a time as torch may use threads, a thread each."""
 
     def runs(
         self, work: Callable[..., R], shared: Sequence[object], parts: Iterable[Episodes]
     ) -> Iterator[R]:
         """See `Runner.runs`."""
-        for part in parts:
-            threads = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                found = work(*shared, part)
-            finally:
-                torch.set_num_threads(threads)
-            yield found
+        threads = torch.get_num_threads()
+        # A network is swapped in place for an episode, so that two threads cannot share it.
+        lanes = 1 if any(_moves_network(one) for one in shared) else threads
+        waiting: deque[Future[R]] = deque()
+        pool = ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            for part in parts:
+                waiting.append(pool.submit(work, *shared, part))
+                if len(waiting) > lanes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
+
+
+def _moves_network(thing: object) -> bool:
+    return isinstance(thing, Arm) and as_learner(thing.learner).moves_network
 
 
 class Shared:

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from torchvision.models import ResNet18_Weights
-
 from tasks.artifacts.image_store import ImageClass, Part
 
 _TOLD = 5  # examples of each kind
@@ -74,6 +72,8 @@ def folded(name: str) -> str:
 
 def imagenet_names(classes: Sequence[ImageClass]) -> list[str]:
     """Names of classes that are names of ImageNet's 1,000 classes too."""
+    from torchvision.models import ResNet18_Weights  # seconds, which most evaluations do without
+
     known = {folded(name) for name in ResNet18_Weights.IMAGENET1K_V1.meta["categories"]}
     return [one.name for one in classes if folded(one.name.replace("_", " ")) in known]
 

@@ -1,6 +1,7 @@
 """Which charts, pairs and episodes the report shows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tasks.artifacts.image_store import Part
 from tasks.evaluate.adaptation_curve import AdaptationCurve
@@ -18,7 +19,6 @@ from tasks.evaluate.shots_curve import Shots
 def pictures(
     results: Sequence[Measured],
     curves: Sequence[AdaptationCurve],
-    seconds: Mapping[str, Seconds],
     shots: Sequence[Shots],
 ) -> Pictures:
     """All charts of the results.
@@ -26,7 +26,6 @@ def pictures(
     Args:
         results: of the protocols.
         curves: against steps.
-        seconds: of each curve, by its key; a curve without any is drawn against steps alone.
         shots: curves against shots.
     """
     return Pictures(
@@ -44,7 +43,12 @@ def pictures(
             ),
         ],
         adaptation=[
-            picture for curve in curves for picture in _along(curve, seconds.get(curve.key))
+            Picture(
+                steps_chart(curve),
+                f"{curve.title}: wrong answers against gradient steps.",
+                "Curves of the table below, by steps",
+            )
+            for curve in curves
         ],
         shots=[
             Picture(
@@ -65,21 +69,26 @@ def pictures(
     )
 
 
-def _along(curve: AdaptationCurve, seconds: Seconds | None) -> list[Picture]:
-    """The curve against steps and, where they were measured, against seconds."""
-    by_steps = Picture(
-        steps_chart(curve),
-        f"{curve.title}: wrong answers against gradient steps.",
-        "Curves of the table below, by steps",
-    )
-    if seconds is None:
-        return [by_steps]
-    by_seconds = Picture(
-        seconds_chart(curve, seconds),
-        f"{curve.title}: the same against time on this machine.",
-        "The same curves by milliseconds",
-    )
-    return [by_steps, by_seconds]
+def with_seconds(
+    drawn: Pictures, curves: Sequence[AdaptationCurve], seconds: Mapping[str, Seconds]
+) -> Pictures:
+    """The same charts, and after each curve against steps the same against seconds.
+
+    Args:
+        drawn: all of the results.
+        curves: against steps, in the order in which they were drawn.
+        seconds: of each curve, by its key.
+    """
+    by_seconds = [
+        Picture(
+            seconds_chart(curve, seconds[curve.key]),
+            f"{curve.title}: the same against time on this machine.",
+            "The same curves by milliseconds",
+        )
+        for curve in curves
+    ]
+    both = zip(drawn.adaptation, by_seconds, strict=True)
+    return replace(drawn, adaptation=[picture for pair in both for picture in pair])
 
 
 def pairs_to_look_at(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tasks import optimisation
@@ -27,9 +28,14 @@ from tasks.evaluate.leakage import leakage, weights_of
 from tasks.evaluate.measured import Measured
 from tasks.evaluate.measuring import measure
 from tasks.evaluate.notices import normalisation, notices
-from tasks.evaluate.pictures import episodes_to_look_at, pairs_to_look_at, pictures
+from tasks.evaluate.pictures import (
+    episodes_to_look_at,
+    pairs_to_look_at,
+    pictures,
+    with_seconds,
+)
 from tasks.evaluate.report import headline, render_report
-from tasks.evaluate.seconds import Seconds, time_curves
+from tasks.evaluate.seconds import time_curves
 from tasks.evaluate.shots_curve import Shots, shots_curve
 from tasks.evaluate.trainings import trainings
 from tasks.evaluate.tuning import Tuner, candidates
@@ -104,16 +110,16 @@ def evaluate(params: Params, track: Track) -> None:
     }
     _log(results, metrics)
 
-    def report(seconds: Mapping[str, Seconds]) -> str:
-        return render_report(
-            metrics=metrics,
-            data=store.manifest,
-            notices=notices(metrics),
-            pictures=pictures(results, curves, seconds, shots),
-            trainings=trainings(PRETRAINED, METATRAINED),
-            pairs=pairs_to_look_at(results, parts),
-            sheets=episodes_to_look_at(results, parts),
-        )
+    drawn = pictures(results, curves, shots)
+    report = partial(
+        render_report,
+        metrics=metrics,
+        data=store.manifest,
+        notices=notices(metrics),
+        trainings=trainings(PRETRAINED, METATRAINED),
+        pairs=pairs_to_look_at(results, parts),
+        sheets=episodes_to_look_at(results, parts),
+    )
 
     with complete_folder(EVALUATED) as folder:
         write_json(folder / METRICS.name, metrics)
@@ -125,12 +131,13 @@ def evaluate(params: Params, track: Track) -> None:
             ("reliability", tables.reliability_rows(results), tables.RELIABILITY),
         ):
             write_csv(folder / f"{name}.csv", rows, columns)
-        (folder / REPORT.name).write_text(report({}), encoding="utf-8")
+        (folder / REPORT.name).write_text(report(pictures=drawn), encoding="utf-8")
     # Never the same twice, so no output of the stage: DVC would take each for a change.
     seconds = time_curves(curves, trained, parts, seed)
     with complete_folder(TIMED) as folder:
         write_csv(folder / "adaptation_seconds.csv", tables.seconds_rows(seconds), tables.SECONDS)
-        (folder / REPORT.name).write_text(report(seconds), encoding="utf-8")
+        timed = report(pictures=with_seconds(drawn, curves, seconds))
+        (folder / REPORT.name).write_text(timed, encoding="utf-8")
     logger.info("with the seconds that adaptation takes here: %s", TIMED / REPORT.name)
 
 

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from tasks.episodes.sampler import Episodes, Pool
@@ -62,10 +61,9 @@ class Scored:
 
     def auroc(self) -> float:
         """Chance that an enrolled class scores above another one; ties count half."""
-        ranks = rankdata(np.concatenate([self.enrolled, self.other]))
-        count = len(self.enrolled)
-        above = ranks[:count].sum() - count * (count + 1) / 2
-        return float(above / (count * len(self.other)))
+        other = np.sort(self.other)
+        twice = sum(np.searchsorted(other, self.enrolled, side).sum() for side in ("left", "right"))
+        return float(twice / 2 / (len(self.enrolled) * len(other)))
 
 
 def calibrate_unknown(

@@ -18,7 +18,7 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -53,13 +53,25 @@ class Framing(nn.Module):
         Returns:
             `(batch, size_px, size_px, channels)`, 0..255.
         """
+        if self.mode == "ink" or self.channels == 1:
+            return self.frame_grey(_grey(images))
+        return _stored(self._frame_crop(images.permute(0, 3, 1, 2).to(torch.float32)))
+
+    def frame_grey(
+        self, grey: Float[Tensor, "batch height width"]
+    ) -> UInt8[Tensor, "batch size size channels"]:
+        """Frame a batch of which only whole grey levels are known.
+
+        Args:
+            grey: 0 (black) to 255 (white), all of one height and width.
+
+        Returns:
+            `(batch, size_px, size_px, channels)`, 0..255; equal channels.
+        """
         if self.mode == "ink":
-            framed = self._frame_ink(_grey(images))
-        elif self.channels == 1:
-            framed = self._frame_crop(_grey(images)[:, None])
-        else:
-            framed = self._frame_crop(images.permute(0, 3, 1, 2).to(torch.float32))
-        return framed.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+            return _stored(self._frame_ink(grey))
+        framed = _stored(self._frame_crop(grey[:, None]))
+        return framed if self.channels == 1 else framed.expand(-1, -1, -1, self.channels)
 
     def _frame_ink(self, grey: Tensor) -> Tensor:
         ink = _ink(grey)
@@ -108,8 +120,13 @@ class Framing(nn.Module):
 @torch.no_grad()
 def frame_grey(framing: Framing, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Frame grey images `(batch, height, width)`, 0..255, as `Framing` frames equal RGB."""
-    rgb = torch.from_numpy(np.array(images))[..., None].expand(-1, -1, -1, 3)
-    return cast(NDArray[np.uint8], framing(rgb).numpy())
+    # A copy: torch warns of memory that is read-only. Of equal channels the luma is the channel.
+    grey = torch.from_numpy(np.array(images)).to(torch.float32)
+    return cast(NDArray[np.uint8], framing.frame_grey(grey).numpy())
+
+
+def _stored(framed: Tensor) -> Tensor:
+    return framed.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def _grey(images: Tensor) -> Tensor:

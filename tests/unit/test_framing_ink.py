@@ -1,3 +1,5 @@
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -68,3 +70,15 @@ def test_images_of_a_batch_are_framed_each_by_itself() -> None:
 
 def test_a_single_pixel_is_an_image_too() -> None:
     assert INK(torch.zeros(1, 1, 1, 3, dtype=torch.uint8)).shape == (1, 28, 28, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["ink", "crop"])
+def test_grey_is_framed_as_equal_red_green_and_blue(
+    mode: Literal["ink", "crop"], channels: Literal[1, 3]
+) -> None:
+    levels = np.arange(256, dtype=np.uint8)
+    grey = np.stack([drawing(), np.resize(levels, (90, 120)), np.full((90, 120), 255, np.uint8)])
+    framing = Framing(mode, 28, channels)
+    rgb = framing(torch.from_numpy(np.repeat(grey[..., None], 3, axis=-1))).numpy()
+    assert np.array_equal(frame_grey(framing, grey), rgb)

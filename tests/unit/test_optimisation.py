@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from tasks.optimisation import Schedule, optimizer, schedule, segment_starts
+from tasks.optimisation import Schedule, deterministic, optimizer, schedule, segment_starts
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "constant": {},
@@ -136,3 +136,15 @@ def test_segments_start_at_equal_distances() -> None:
 def test_frozen_parameters_are_left_out() -> None:
     frozen, free = nn.Parameter(torch.zeros(1), requires_grad=False), nn.Parameter(torch.zeros(1))
     assert optimizer("adamw", [frozen, free], 0.1, 0.1).param_groups[0]["params"] == [free]
+
+
+def test_deterministic_operations_leave_fresh_memory_alone() -> None:
+    kept = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    try:
+        deterministic()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    finally:
+        torch.use_deterministic_algorithms(kept)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
