@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tasks.artifacts.image_store import ImageClass, Part
 from tasks.export.graphs import serialised
 from tasks.export.int8_graph import Int8Form, NotQuantisableError, core, framed_pixels
-from tasks.export.int8_writer import activation_numbers
+from tasks.export.int8_writer import LARGEST_WEIGHT, activation_numbers
 from tasks.export.quantising import activation_ranges, cosines, embed_framed, held_out
 from tasks.progress import untracked
 
@@ -100,6 +100,19 @@ def test_weights_are_int8_and_activations_uint8_in_standard_onnx() -> None:
     assert not {"w1", "b1", "w2"} & set(types)
     assert {node.domain for node in model.graph.node} == {""}
     assert serialised(model) == serialised(int8(residual(), images(8)))
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_two_products_never_saturate_sixteen_bits(seed: int) -> None:
+    """What processors without VNNI add them up in; see `tasks.export.int8_writer`."""
+    model = int8(residual(seed), images(8, seed))
+    constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    whole = [one for one in constants.values() if one.dtype == np.int8 and one.ndim == 4]
+    assert len(whole) == 2
+    largest = max(int(np.abs(one.astype(int)).max()) for one in whole)
+    assert largest == LARGEST_WEIGHT
+    assert 2 * 255 * largest <= np.iinfo(np.int16).max
 
 
 @given(seed=st.integers(0, 2**31))
