@@ -117,7 +117,8 @@ def _keep(graph: onnx.GraphProto, numbers: Mapping[str, Tensor]) -> None:
         for name, value in numbers.items()
         if name in used
     ]
-    others = list(graph.initializer)
+    # The exporter leaves some of its own behind that only a branch seemed to need.
+    others = [one for one in graph.initializer if one.name in used]
     del graph.initializer[:]
     graph.initializer.extend([*own, *others])
 
@@ -127,6 +128,7 @@ def _read_names(graph: onnx.GraphProto) -> Iterator[str]:
         yield from node.input
         for attribute in node.attribute:
             yield from _read_names(attribute.g)
+    yield from (one.name for one in graph.output)
 
 
 def _unexportable(name: str, error: BaseException) -> BundleError:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from tasks.artifacts.contract import GraphContract, graph_file
 from tasks.export.graphs import trace
 from tasks.export.modules import Adapt, Predict
-from tasks.learners.gradient import BIAS, WEIGHT, GradientLearner
-from tasks.learners.rates import Rates
+from tasks.export.unrolled import UnrolledHead
+from tasks.learners.gradient import GradientLearner
 from tasks.learners.ridge import Ridge
 
 PREFIX = "learner."
@@ -56,41 +56,13 @@ class PlainRidge(Ridge):
         return self.get_buffer("penalty")
 
 
-class PlainRates(nn.Module):
-    """The rates of the head themselves, in the place of what they are computed from.
-
-    Args:
-        learned: of one step or more.
-    """
-
-    def __init__(self, learned: Rates) -> None:
-        super().__init__()
-        self.steps = learned.steps
-        self.each_number = learned.kind == "per_parameter"
-        given = learned((WEIGHT, BIAS))
-        for name, key in (("weight", WEIGHT), ("bias", BIAS)):
-            steps = [torch.as_tensor(rates[key]).detach() for rates in given]
-            self.register_buffer(name, steps[0] if self.each_number else torch.stack(steps))
-
-    def forward(self, _: Sequence[str]) -> list[dict[str, Tensor]]:
-        """The rates of each step; see `Rates`."""
-        weight, bias = self.get_buffer("weight"), self.get_buffer("bias")
-        return [
-            {WEIGHT: weight, BIAS: bias}
-            if self.each_number
-            else {WEIGHT: weight[step], BIAS: bias[step]}
-            for step in range(self.steps)
-        ]
-
-
 def plain(learner: nn.Module) -> nn.Module:
-    """The same learner, with what it has learned in the form in which its rule takes it."""
+    """The same rule, with what was learned in the form in which the rule takes it."""
     if isinstance(learner, Ridge):
         return PlainRidge(learner).eval()
-    copy = deepcopy(learner)
     if isinstance(learner, GradientLearner) and learner.rates.steps:
-        copy.rates = PlainRates(learner.rates)
-    return copy.eval()
+        return UnrolledHead(learner).eval()
+    return deepcopy(learner).eval()
 
 
 @torch.no_grad()

@@ -7,7 +7,6 @@ Chen et al., Meta-Baseline, 2021, equation 3 for the learned temperature.
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 INITIAL_TEMPERATURE = 16.0
 SHORTEST = 1e-12  # length that counts as more than none
@@ -33,4 +32,6 @@ class CosineClassifier(nn.Module):
 
 def direction(embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
     """Embeddings at length one; a zero embedding stays zero."""
-    return F.normalize(embeddings, dim=-1, eps=SHORTEST)
+    # As `F.normalize`, whose `expand_as` would be two operators more in every graph.
+    lengths: Tensor = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
+    return embeddings / lengths.clamp(min=SHORTEST)

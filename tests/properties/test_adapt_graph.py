@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnxscript import DOUBLE
 
@@ -20,7 +20,10 @@ from tasks.export.modules import Adapt
 from tasks.export.parity import LARGEST_DIFFERENCE
 from tasks.export.solving import solve
 from tasks.export.stage import traced_examples
+from tasks.export.unrolled import DUAL_IMAGES
+from tasks.learners.gradient import GradientLearner
 from tasks.learners.ridge import Ridge
+from tasks.learners.spec import LearnerSpec
 
 BUNDLE = Bundle(Path(__file__).parents[1] / "golden" / "bundle_format_1")
 seeds = st.integers(0, 2**31)
@@ -109,19 +112,62 @@ def ridge(initial_penalty: float) -> tuple[Ridge, onnxruntime.InferenceSession]:
     return learner, onnxruntime.InferenceSession(serialised(model))
 
 
+@cache
+def unrolled(name: str) -> tuple[GradientLearner, onnxruntime.InferenceSession]:
+    """With rates of their own for each step or number, and weight and bias."""
+    contract = graph_contracts(BUNDLE.dim, 1)["adapt"]
+    learner = GradientLearner(LearnerSpec(name, BUNDLE.dim, inner_steps=4)).eval()
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        for rates in learner.rates.parameters():
+            rates.add_(0.5 * torch.randn_like(rates))
+    model = trace_learner(
+        Adapt(learner), contract, traced_examples(contract), name="adapt", about={}
+    )
+    check_graph(model, "adapt.onnx", contract)
+    return learner, onnxruntime.InferenceSession(serialised(model))
+
+
+any_support = {
+    "counts": st.lists(st.integers(0, 12), min_size=1, max_size=20),
+    "stray": st.integers(0, 9),
+    "seed": seeds,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["anil", "meta_sgd", "maml_plus_plus"])
+@given(**any_support)
+@example(counts=[DUAL_IMAGES - 1], stray=1, seed=1)  # the last that takes the dual form
+@example(counts=[DUAL_IMAGES - 1, 1], stray=1, seed=1)  # the first that takes the primal
+@example(counts=[0, 0], stray=DUAL_IMAGES + 1, seed=1)
+@example(counts=[40, 0, 90, 30], stray=9, seed=1)
+@quick
+@torch.no_grad()
+def test_unrolled_steps_in_a_graph_are_pytorchs_for_any_support_way_and_stray_labels(
+    name: str, counts: list[int], stray: int, seed: int
+) -> None:
+    compare(*unrolled(name), counts, stray, seed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("initial_penalty", [1.0, 1e-4])
-@given(
-    counts=st.lists(st.integers(0, 12), min_size=1, max_size=20),
-    stray=st.integers(0, 9),
-    seed=seeds,
-)
+@given(**any_support)
 @quick
 @torch.no_grad()
 def test_ridge_in_a_graph_is_pytorchs_for_any_support_way_and_stray_labels(
     initial_penalty: float, counts: list[int], stray: int, seed: int
 ) -> None:
-    learner, session = ridge(initial_penalty)
+    compare(*ridge(initial_penalty), counts, stray, seed)
+
+
+def compare(
+    learner: Ridge | GradientLearner,
+    session: onnxruntime.InferenceSession,
+    counts: list[int],
+    stray: int,
+    seed: int,
+) -> None:
     support, labels, classes, generator = episode(counts, seed)
     inputs = (
         np.concatenate([support, generator.normal(size=(stray, BUNDLE.dim))]).astype(np.float32),
@@ -132,5 +178,5 @@ def test_ridge_in_a_graph_is_pytorchs_for_any_support_way_and_stray_labels(
     weight, bias = session.run(None, dict(zip(names, inputs, strict=True)))
     expected = learner.adapt(*map(torch.from_numpy, inputs))
     np.testing.assert_allclose(weight, expected[0].numpy(), atol=LARGEST_DIFFERENCE)
-    assert np.array_equal(bias, expected[1].numpy())
+    np.testing.assert_allclose(bias, expected[1].numpy(), atol=LARGEST_DIFFERENCE)
     assert (np.isneginf(bias) == (np.array(counts) == 0)).all()
