@@ -40,7 +40,8 @@ EPISODES = 1000
 _BATCH = 32
 _PURPOSE = "export, int8"
 _WORDS = (
-    "activations uint8, one scale a tensor; weights int8, one scale an output channel; framing, "
+    "activations uint8, one scale a tensor; weights int8, one scale an output channel, from -64 to "
+    "64 (depthwise: 127), so that sums of two products fit into 16 bits; framing, "
     "normalisation and the last averaging in float32"
 )
 
