@@ -5,13 +5,12 @@ Quantise-dequantise pairs (QDQ) stand around what runtimes have whole-number ker
 channel; a bias as int32 in the units of the products that it is added to:
 
     x  =  scale (q - zero)              scale = (high - low) / 255,  zero = round(-low / scale)
-    w  =  scale_c q                     scale_c = max |w_c| / 64
+    w  =  scale_c q                     scale_c = max |w_c| / 64, depthwise / 127
     b  =  scale scale_c q
 
-Weights stop at 64 though int8 would go to 127. Processors without instructions of their own for it
-(VNNI on Intel and AMD) multiply uint8 by int8 and add neighbouring products in 16 bits, which
-saturate: two products at their largest, 255 * 127 * 2, are 64,770; 255 * 64 * 2 are 32,640, just
-below 2**15. So the same graph gives the same numbers everywhere, for one bit of each weight.
+Weights use -64..64 of int8: x86 processors without VNNI add two products of uint8 and int8 into 16
+bits, and saturate there, silently. 2 x 255 x 127 is beyond 32,767, and 2 x 255 x 64 is not.
+Depthwise convolutions have kernels of their own, which widen every factor first, and keep 127.
 
 Source: Jacob et al., Quantization and Training of Neural Networks, 2018, sections 2.1 to 2.4.
 """
@@ -24,7 +23,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 _LEVELS = 255
-LARGEST_WEIGHT = 64
+LARGEST_WEIGHT = 64  # the largest whose pair of products with 255 fits into 16 bits
+LARGEST_ALONE = 127  # in a depthwise convolution, whose kernels widen every factor first
 _LARGEST_BIAS = 2**30
 
 
@@ -66,12 +66,13 @@ class Writer:
         scale, _ = self._numbers[node.input[0]]
         weight = numpy_helper.to_array(constants[node.input[1]])
         bias = numpy_helper.to_array(constants[node.input[2]]) if len(node.input) > 2 else None
-        scales = _weight_scales(weight, axis, float(scale), bias)
+        largest = LARGEST_ALONE if _is_depthwise(node, weight) else LARGEST_WEIGHT
+        scales = _weight_scales(weight, axis, float(scale), bias, largest)
         # A weight or bias that several nodes share is written for each, in its own units.
         own = node.output[0]
         zeros = np.zeros(len(scales), np.int8)
         inputs = [
-            self._constant(f"{own}_weight_int8", _whole_weights(weight, scales, axis)),
+            self._constant(f"{own}_weight_int8", _whole_weights(weight, scales, axis, largest)),
             self._constant(f"{own}_weight_scale", scales),
             self._constant(f"{own}_weight_zero", zeros),
         ]
@@ -98,6 +99,12 @@ class Writer:
         self._graph.node.append(node)
 
 
+def _is_depthwise(node: onnx.NodeProto, weight: NDArray[np.float32]) -> bool:
+    """Whether each channel is convolved by itself, with one output."""
+    groups = next((one.i for one in node.attribute if one.name == "group"), 1)
+    return node.op_type == "Conv" and groups == weight.shape[0] > 1 and weight.shape[1] == 1
+
+
 def activation_numbers(low: float, high: float) -> tuple[np.float32, np.uint8]:
     """Scale and zero point; the range is widened to hold 0, which padding puts everywhere."""
     low, high = min(low, 0.0), max(high, 0.0)
@@ -108,20 +115,24 @@ def activation_numbers(low: float, high: float) -> tuple[np.float32, np.uint8]:
 
 
 def _weight_scales(
-    weight: NDArray[np.float32], axis: int, scale: float, bias: NDArray[np.float32] | None
+    weight: NDArray[np.float32],
+    axis: int,
+    scale: float,
+    bias: NDArray[np.float32] | None,
+    largest: int,
 ) -> NDArray[np.float32]:
     """The scale of each output channel: as fine as its weights, coarse enough for its bias."""
     others = tuple(one for one in range(weight.ndim) if one != axis)
-    scales = np.abs(weight).max(axis=others).astype(np.float64) / LARGEST_WEIGHT
+    scales = np.abs(weight).max(axis=others).astype(np.float64) / largest
     if bias is not None:
         scales = np.maximum(scales, np.abs(bias) / (scale * _LARGEST_BIAS))
     return np.where(scales > np.finfo(np.float32).tiny, scales, 1.0).astype(np.float32)
 
 
 def _whole_weights(
-    weight: NDArray[np.float32], scales: NDArray[np.float32], axis: int
+    weight: NDArray[np.float32], scales: NDArray[np.float32], axis: int, largest: int
 ) -> NDArray[np.int8]:
     shape = [1] * weight.ndim
     shape[axis] = -1
     whole = np.rint(weight.astype(np.float64) / scales.reshape(shape))
-    return np.clip(whole, -LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.int8)
+    return np.clip(whole, -largest, largest).astype(np.int8)

@@ -40,9 +40,9 @@ EPISODES = 1000
 _BATCH = 32
 _PURPOSE = "export, int8"
 _WORDS = (
-    "activations uint8, one scale a tensor; weights int8, one scale an output channel, none beyond "
-    "64, so that no processor's sums saturate; framing, normalisation and the last averaging in "
-    "float32"
+    "activations uint8, one scale a tensor; weights int8, one scale an output channel, from -64 to "
+    "64 (depthwise: 127), so that sums of two products fit into 16 bits; framing, "
+    "normalisation and the last averaging in float32"
 )
 
 

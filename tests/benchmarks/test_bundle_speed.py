@@ -2,10 +2,12 @@
 
 Two networks: ResNet-18 at 84 px, and the default, Conv4 at 28 px. Their weights are random, which
 takes as long as trained ones. Both sides of a ratio get the same images or embeddings and take
-turns in one run.
+turns in one run. PyTorch stands there twice: with images and weights in its usual order (NCHW), as
+people write it, and pixel by pixel (channels last), as Headstart runs it.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +75,21 @@ def session(model: onnx.ModelProto, threads: int = THREADS) -> onnxruntime.Infer
     return onnxruntime.InferenceSession(serialised(model), options, ["CPUExecutionProvider"])
 
 
+class Usual(nn.Module):
+    """The same encoder with weights and images in PyTorch's usual order of memory."""
+
+    def __init__(self, module: ImageEncoder) -> None:
+        super().__init__()
+        self.framing = module.framing
+        self.mean, self.std = module.encoder.mean, module.encoder.std
+        copy = deepcopy(module.encoder.backbone)
+        self.backbone = copy.to(memory_format=torch.contiguous_format)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = self.framing(images).permute(0, 3, 1, 2).contiguous().to(torch.float32) / 255
+        return self.backbone((pixels - self.mean) / self.std)
+
+
 @pytest.mark.parametrize("network", networks(), ids=lambda one: one.spec.name)
 @torch.no_grad()
 def test_encoder(network: Network, figure: Callable[[Figure], None]) -> None:
@@ -80,6 +97,9 @@ def test_encoder(network: Network, figure: Callable[[Figure], None]) -> None:
     module = ImageEncoder(
         Framing(network.framing, side, network.spec.channels), untrained(network.spec)
     ).eval()
+    as_people_write_it = Usual(module).eval()
+    probe = torch.from_numpy(drawings(2, 2, side, side))
+    torch.testing.assert_close(as_people_write_it(probe), module(probe), rtol=1e-3, atol=1e-4)
     contract = graph_contracts(module.encoder.width, 3)["encoder"]
     model = trace(module, contract, traced_examples(contract), name="encoder", about={})
     form = Int8Form(model)
@@ -89,7 +109,8 @@ def test_encoder(network: Network, figure: Callable[[Figure], None]) -> None:
     for batch, asked_for in ENCODER_ASKED_FOR.items():
         images = drawings(2, batch, side, side)
         tensor = torch.from_numpy(images)
-        eager, float32, int8 = taking_turns(
+        usual, pixelwise, float32, int8 = taking_turns(
+            lambda tensor=tensor: as_people_write_it(tensor),
             lambda tensor=tensor: module(tensor),
             lambda images=images: wide.run(None, {"images": images}),
             lambda images=images: narrow.run(None, {"images": images}),
@@ -97,7 +118,9 @@ def test_encoder(network: Network, figure: Callable[[Figure], None]) -> None:
             warm_up=WARM_UP,
         )
         where = f"{network.name}, batch {batch}, {THREADS} threads, preprocessing included"
-        figure(compared(where, f"{asked_for}", ("eager torch", eager), ("float32", float32)))
+        for order, eager in (("NCHW", usual), ("channels last", pixelwise)):
+            torch_side = f"eager torch, {order}", eager
+            figure(compared(where, f"{asked_for}", torch_side, ("float32", float32)))
         figure(compared(where, INT8_TIME_ASKED_FOR, ("float32", float32), ("int8", int8)))
     sizes = [len(serialised(one)) for one in (model, small)]
     figure(
