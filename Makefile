@@ -23,12 +23,13 @@ run: $(READY)
 server: $(READY)
 	@exec $(BIN)/headstart server
 
-# Two processes: much of a test is waiting for DVC, Prefect or a kill.
+# Two processes: much of a test is waiting for DVC, Prefect or a kill. Threads that wait for each
+# other without spinning leave the cores to the other process.
 test: $(READY)
-	@$(BIN)/python -m pytest tests -m "not long and not benchmark" --numprocesses 2 --dist loadfile
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests -m "not long and not benchmark" --numprocesses 2 --dist loadfile
 
 long: $(READY)
-	@$(BIN)/python -m pytest tests -m long --numprocesses 2 --dist loadfile
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests -m long --numprocesses 2 --dist loadfile
 
 FAULTS ?= 200
 SEED ?= 1
