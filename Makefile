@@ -25,11 +25,13 @@ server: $(READY)
 
 # Two processes: much of a test is waiting for DVC, Prefect or a kill. Threads that wait for each
 # other without spinning leave the cores to the other process.
+test long quick: export OMP_WAIT_POLICY = PASSIVE
+
 test: $(READY)
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests -m "not long and not benchmark" --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest tests -m "not long and not benchmark" --numprocesses 2 --dist loadfile
 
 long: $(READY)
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests -m long --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest tests -m long --numprocesses 2 --dist loadfile
 
 FAULTS ?= 200
 SEED ?= 1

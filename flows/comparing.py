@@ -14,10 +14,10 @@ from tasks.artifacts.bundle import Bundle
 from tasks.artifacts.image_store import ImageStore, Part
 from tasks.artifacts.layout import BUNDLE, PREPARED
 from tasks.episodes.sampler import Episodes
-from tasks.evaluate.statistics import Estimate, estimate, paired_difference
 from tasks.params import PARAMS_FILE, Params
 from tasks.params.evaluate import Protocol
 from tasks.params_file import load_params
+from tasks.statistics import Estimate, estimate, paired_difference
 
 _AT_ONCE = 1024  # images; bounds the memory beside the graphs' own
 

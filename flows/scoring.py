@@ -15,8 +15,8 @@ from flows.predicting import printable
 from tasks.artifacts.bundle import Bundle
 from tasks.episodes.sampler import Pool
 from tasks.errors import DataError
-from tasks.evaluate.statistics import estimate
 from tasks.progress import Track
+from tasks.statistics import estimate
 
 
 @dataclass(frozen=True)

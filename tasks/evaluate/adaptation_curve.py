@@ -23,12 +23,12 @@ from tasks.episodes.sampler import Episodes, Pool
 from tasks.evaluate.arms import Arm, Embedded, start_of
 from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.fitting import Size, fitting
-from tasks.evaluate.statistics import bootstrap_interval, estimate
 from tasks.evaluate.trajectories import STEPS, Start, accuracies_along, episodes_at_once
 from tasks.learners.gradient import BIAS, WEIGHT, GradientLearner
 from tasks.learners.learner import as_learner
 from tasks.params.evaluate import Curve
 from tasks.randomness import numpy_generator
+from tasks.statistics import bootstrap_interval, estimate
 
 RATES = (0.3, 1.0, 3.0, 10.0, 30.0)
 START_TITLES = {

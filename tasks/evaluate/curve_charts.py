@@ -12,8 +12,8 @@ from tasks.evaluate.adaptation_curve import START_TITLES, AdaptationCurve
 from tasks.evaluate.arms import TITLES
 from tasks.evaluate.drawing import INK, SOFT, chart, colour, legend_below
 from tasks.evaluate.shots_curve import Shots
-from tasks.evaluate.statistics import estimate
 from tasks.evaluate.trajectories import STEPS
+from tasks.statistics import estimate
 
 _THIN = "transfer_from_prototypes"
 _LEAST_PERCENT = 0.01  # a logarithm needs one; what lies below is drawn there

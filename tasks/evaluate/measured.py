@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tasks.episodes.sampler import Episodes
 from tasks.evaluate.calibration import Calibration, calibration
-from tasks.evaluate.statistics import Estimate, estimate, paired_difference, worst_decile
 from tasks.params.evaluate import Protocol
+from tasks.statistics import Estimate, estimate, paired_difference, worst_decile
 
 COMPARISONS = {
     "meta_over_transfer": ("meta", "transfer"),

@@ -7,7 +7,7 @@ from typing import Any
 from tasks.errors import ParametersError
 from tasks.evaluate.arms import Arm
 from tasks.evaluate.heads import LEARNER
-from tasks.evaluate.statistics import USUAL_EPISODES
+from tasks.statistics import USUAL_EPISODES
 
 NORMALISATIONS = {
     "running": "running statistics, which no image of an episode changes",

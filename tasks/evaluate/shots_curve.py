@@ -12,8 +12,8 @@ from tasks.evaluate.arms import Arm, Embedded
 from tasks.evaluate.fan_out import FanOut
 from tasks.evaluate.fitting import Size
 from tasks.evaluate.measuring import answers
-from tasks.evaluate.statistics import estimate
 from tasks.params.evaluate import ShotsCurve
+from tasks.statistics import estimate
 
 
 @dataclass(frozen=True)

@@ -83,13 +83,13 @@ class UnrolledHead(nn.Module):
         steps, each = self.rates.steps, self.rates.each_number
 
         def dual(*given: Any) -> tuple[Tensor, Tensor]:
-            return _dual(*given, steps, each)
+            return _dual(given, steps, each)
 
         def primal(*given: Any) -> tuple[Tensor, Tensor]:
-            return _primal(*given, steps, each)
+            return _primal(given, steps, each)
 
         rates = self.rates.get_buffer("weight"), self.rates.get_buffer("bias")
-        given = (*operands, rates)
+        given = (*operands, *rates)
         images = operands[0].shape[0]
         if torch.compiler.is_exporting():
             fewer = torch.scalar_tensor(images) <= DUAL_IMAGES
@@ -97,18 +97,13 @@ class UnrolledHead(nn.Module):
         return dual(*given) if images <= DUAL_IMAGES else primal(*given)
 
 
+# Both forms are given features, membership, shares, start and floor as `adapt` has them, then the
+# rates of weight and bias, of each step or of each number.
+
+
 @no_type_check
-def _dual(
-    features: Tensor,
-    member: Tensor,
-    shares: Tensor,
-    start: Tensor,
-    floor: Tensor,
-    rates: tuple[Tensor, Tensor],
-    steps: int,
-    each_number: bool,
-) -> tuple[Tensor, Tensor]:
-    weight_rates, bias_rates = rates
+def _dual(given: tuple[Tensor, ...], steps: int, each_number: bool) -> tuple[Tensor, Tensor]:
+    features, member, shares, start, floor, weight_rates, bias_rates = given
     images, way = member.shape
     products = features @ features.T
     begun = member * start
@@ -135,17 +130,8 @@ def _dual(
 
 
 @no_type_check
-def _primal(
-    features: Tensor,
-    member: Tensor,
-    shares: Tensor,
-    start: Tensor,
-    floor: Tensor,
-    rates: tuple[Tensor, Tensor],
-    steps: int,
-    each_number: bool,
-) -> tuple[Tensor, Tensor]:
-    weight_rates, bias_rates = rates
+def _primal(given: tuple[Tensor, ...], steps: int, each_number: bool) -> tuple[Tensor, Tensor]:
+    features, member, shares, start, floor, weight_rates, bias_rates = given
     weight, bias = (member * start).T @ features, torch.zeros_like(floor)
     for step in range(steps):
         scores = torch.addmm(floor + bias, features, weight.T)

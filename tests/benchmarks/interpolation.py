@@ -28,7 +28,6 @@ from tasks.backbones.build import read_encoder
 from tasks.backbones.encoder import embed
 from tasks.episodes.augmentation import Augmentation
 from tasks.episodes.sampler import Pool
-from tasks.evaluate.statistics import estimate
 from tasks.learners.learner import as_learner
 from tasks.learners.scoring import episode_accuracies
 from tasks.learners.selection import validation_selector
@@ -36,6 +35,7 @@ from tasks.metatrain.build import learner_spec, outer_loop
 from tasks.metatrain.outer_loop import OuterLoop
 from tasks.params import Params
 from tasks.params_file import load_params
+from tasks.statistics import estimate
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 EPISODES = 1000

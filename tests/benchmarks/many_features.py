@@ -10,9 +10,9 @@ import psutil
 import torch
 
 from tasks.episodes.sampler import Pool
-from tasks.evaluate.statistics import estimate
 from tasks.learners.prototype import Prototype
 from tasks.learners.scoring import episode_accuracies
+from tasks.statistics import estimate
 from tests.benchmarks.peak import peak_bytes
 
 CLASSES, IMAGES_OF_A_CLASS, DIM = 1000, 100, 512

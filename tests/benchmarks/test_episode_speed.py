@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader, Sampler
 from tasks.backbones.build import EncoderSpec, build
 from tasks.backbones.encoder import Encoder, embed
 from tasks.episodes.sampler import Pool
-from tasks.evaluate.statistics import Estimate, estimate
 from tasks.learners.prototype import Prototype
 from tasks.learners.scoring import episode_accuracies
+from tasks.statistics import Estimate, estimate
 from tests.benchmarks.turns import Figure, compared, taking_turns
 
 easyfsl_methods = pytest.importorskip("easyfsl.methods")

@@ -20,7 +20,7 @@ from tests.conftest import TINY, write_params
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PROGRAMS = Path(sys.executable).parent
-TIMEOUT_S = 800  # two cores may be slow, and busy with another test
+TIMEOUT_S = 180
 
 FEW_LETTERS = {
     "prepare": {

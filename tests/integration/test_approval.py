@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.integration.test_releases import Project
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the first pays for the templates
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # the first pays for the templates
 
 SECRET = "T0KEN-of-the-webhook"
 

@@ -15,7 +15,7 @@ from tasks.artifacts.layout import PREPARED, PRETRAINED
 from tasks.artifacts.user_cache import FOLDER_VARIABLE
 from tests.conftest import ROOT, TINY, merged, write_params
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 SIDE_PX = 256
 CLASSES, IMAGES = 24, 390

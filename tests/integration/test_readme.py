@@ -87,7 +87,7 @@ def test_every_command_of_the_readme_works_in_order(project: Toy) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=240,
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -106,7 +106,7 @@ def run_python(project: Toy, code: str) -> str:
         cwd=project.root,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
-TIMEOUT_S = 300
+TIMEOUT_S = 120
 
 # What makes a stage long enough to be killed in it.
 LONGER: dict[str, dict[str, Any]] = {

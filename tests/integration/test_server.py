@@ -83,7 +83,7 @@ def test_deployments_are_typed_run_through_the_worker_and_are_gone_after_ctrl_c(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_what_a_killed_worker_and_run_held_is_free_for_the_next_run(
     toy_deployed: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -158,7 +158,8 @@ def test_unrolled_steps_in_a_graph_are_pytorchs_for_any_support_way_and_stray_la
 def test_ridge_in_a_graph_is_pytorchs_for_any_support_way_and_stray_labels(
     initial_penalty: float, counts: list[int], stray: int, seed: int
 ) -> None:
-    compare(*ridge(initial_penalty), counts, stray, seed)
+    bias = compare(*ridge(initial_penalty), counts, stray, seed)
+    assert np.array_equal(bias, np.where(np.array(counts) == 0, -np.inf, 0))
 
 
 def compare(
@@ -167,7 +168,8 @@ def compare(
     counts: list[int],
     stray: int,
     seed: int,
-) -> None:
+) -> np.ndarray:
+    """Both on the same episode; returns the bias of the graph."""
     support, labels, classes, generator = episode(counts, seed)
     inputs = (
         np.concatenate([support, generator.normal(size=(stray, BUNDLE.dim))]).astype(np.float32),
@@ -180,3 +182,4 @@ def compare(
     np.testing.assert_allclose(weight, expected[0].numpy(), atol=LARGEST_DIFFERENCE)
     np.testing.assert_allclose(bias, expected[1].numpy(), atol=LARGEST_DIFFERENCE)
     assert (np.isneginf(bias) == (np.array(counts) == 0)).all()
+    return bias

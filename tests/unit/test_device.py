@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 Project = Callable[..., Params]
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(900)
 def test_networks_on_a_pretended_device_end_with_the_weights_of_the_processor() -> None:
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(

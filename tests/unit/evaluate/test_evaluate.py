@@ -9,12 +9,12 @@ from scipy import stats
 from tasks.artifacts.files import read_json, sha256
 from tasks.artifacts.layout import EVALUATED, METRICS, PRETRAINED, REPORT, TIMED
 from tasks.evaluate.stage import evaluate
-from tasks.evaluate.statistics import estimate, paired_difference
 from tasks.evaluate.trajectories import STEPS
 from tasks.metatrain.stage import metatrain
 from tasks.params import Params
 from tasks.pretrain.stage import pretrain
 from tasks.progress import untracked
+from tasks.statistics import estimate, paired_difference
 
 Project = Callable[..., Params]
 

@@ -7,7 +7,7 @@ import pytest
 from flows.comparing import Compared
 from flows.release_gate import Gate, load_gate, unmet
 from tasks.errors import ParametersError
-from tasks.evaluate.statistics import Estimate
+from tasks.statistics import Estimate
 
 ROOT = Path(__file__).parents[3]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.evaluate.calibration import calibration
-from tasks.evaluate.statistics import bootstrap_interval, worst_decile
+from tasks.statistics import bootstrap_interval, worst_decile
 
 
 def test_a_model_that_is_right_as_often_as_it_says_has_no_calibration_error() -> None:
