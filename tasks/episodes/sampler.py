@@ -122,7 +122,7 @@ class Pool:
             keys = _keys(class_key, numbers, len(able))
             if groups is not None:
                 keys = _confined(keys, groups[able], way, _keys(group_key, numbers, 1)[:, 0])
-            classes[part] = able[np.argsort(keys, axis=1)[:, :way]]
+            classes[part] = able[_smallest(keys, way)]
             images[part] = self._images(classes[part], numbers, shot + queries, image_key)
         support, query = (np.ascontiguousarray(one) for one in np.split(images, [shot], axis=2))
         return Episodes(classes, support, query)
@@ -152,7 +152,7 @@ class Pool:
         keys = _keys(key, numbers, classes.shape[1] * widest).reshape(*classes.shape, widest)
         # Positions that a small class does not have sort behind all that it has.
         keys = np.where(np.arange(widest) < counts[..., None], keys >> np.uint64(1), ~np.uint64(0))
-        chosen = np.argsort(keys, axis=2)[..., :images]
+        chosen = _smallest(keys, images)
         return cast(NDArray[np.int64], self._order[self._starts[classes][..., None] + chosen])
 
 
@@ -170,6 +170,25 @@ def _confined(
     large = np.flatnonzero(np.bincount(groups) >= way)
     chosen = large[(draws % np.uint64(len(large))).astype(np.int64)]
     return np.where(groups == chosen[:, None], keys >> np.uint64(1), ~np.uint64(0))
+
+
+def _smallest(keys: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
+    """Positions of the smallest keys of each row, from the smallest up, `(..., count)`.
+
+    The last bits of each key give way to its position, and keys are sorted themselves: less than
+    half the time of sorting positions by them. Two keys that differ in those bits alone, of 40 or
+    more that are left in any pool, go by position.
+
+    Args:
+        keys: random, `(..., key)`; written over.
+        count: how many of each row.
+    """
+    width = keys.shape[-1]
+    bits = np.uint64((1 << (width - 1).bit_length()) - 1)
+    keys &= ~bits
+    keys |= np.arange(width, dtype=np.uint64)
+    keys.sort(axis=-1)
+    return (keys[..., :count] & bits).astype(np.int64)
 
 
 def _keys(key: int, numbers: NDArray[np.int64], width: int) -> NDArray[np.uint64]:

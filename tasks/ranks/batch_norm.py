@@ -121,12 +121,15 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         (images, weight), over = ctx.saved_tensors, ctx.over
         given = (over.mean, over.variance)
-        # As if the statistics were constants: w * s * g, and the sums over a rank's own rows.
-        direct, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            upstream, images, weight, *given, None, None, False, over.eps, [True] * 3
+        # Of a rank's own rows sum(g * h) and sum(g) alone: the map that the kernel could add to
+        # them would be written once more than is needed.
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            upstream, images, weight, *given, None, None, False, over.eps, [False, True, True]
         )
-        # And what the statistics owe to every row: an affine map of h.
         sums = over.ranks.sum(torch.stack([of_weight, of_bias])) / over.count
-        slope, shift = weight * (over.variance + over.eps).rsqrt() * sums
-        direct -= F.batch_norm(images, *given, slope, shift, eps=over.eps)
-        return direct, of_weight, of_bias, None
+        factor = weight * (over.variance + over.eps).rsqrt()
+        # What the statistics owe to every row is an affine map of h; to it comes what the row owes.
+        slope, shift = -factor * sums
+        slopes = F.batch_norm(images, *given, slope, shift, eps=over.eps)
+        slopes.addcmul_(upstream, factor.view(-1, *[1] * (images.dim() - 2)))
+        return slopes, of_weight, of_bias, None

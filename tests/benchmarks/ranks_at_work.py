@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,17 +22,25 @@ WARM_UP = 3
 
 
 def time_steps(
-    file: Path, section: Pretrain, steps: int, track: Track, ranks: Ranks = ALONE
+    file: Path, section: Pretrain, steps: int, meet: bool, track: Track, ranks: Ranks = ALONE
 ) -> None:
-    """Write the seconds of each of `steps` steps, and of processor time that they took."""
+    """Write the seconds of each of `steps` steps, and of processor time that they took.
+
+    Ranks that do not meet train each a model of its own on its part of every batch: what several
+    processes could do at best.
+    """
     base = bars("base", CLASSES, 20, 28)
     torch.manual_seed(0)
     encoder = build(EncoderSpec("conv4", 1, section.conv4_widths))
     classifier = build_classifier(section.classifier, encoder.width, CLASSES)
-    trainer = build_trainer(section, encoder, classifier, base, 1, untracked, ranks=ranks)
+    trainer = build_trainer(
+        section, encoder, classifier, base, 1, untracked, ranks=ranks if meet else ALONE
+    )
     seconds, worked = [], []
     every = batches(len(base.images), section.batch_size, 1000, seed=1)
-    for number, batch in zip(range(WARM_UP + steps), every, strict=False):
+    for number, whole in zip(range(WARM_UP + steps), every, strict=False):
+        own = slice(None) if meet else ranks.rows(len(whole.images))
+        batch = replace(whole, images=whole.images[own])
         began, before = time.perf_counter(), _processor_s()
         loss = trainer.step(batch, number)
         seconds.append(time.perf_counter() - began)

@@ -24,7 +24,12 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
 STEPS = int(os.environ.get("HEADSTART_BENCH_STEPS", "15"))
 ROUNDS = 3
-SIDES = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 ranks": (2, 1)}
+SIDES = {
+    "1 process, 1 thread": (1, 1, True),
+    "1 process, 2 threads": (1, 2, True),
+    "2 ranks": (2, 1, True),
+    "2 that do not meet": (2, 1, False),
+}
 
 
 def test_two_ranks_against_one_process(
@@ -35,18 +40,19 @@ def test_two_ranks_against_one_process(
     found: dict[str, list[dict[str, list[float]]]] = {side: [] for side in SIDES}
     before = torch.get_num_threads()
     for _ in range(ROUNDS):
-        for side, (processes, threads) in SIDES.items():
+        for side, (processes, threads, meet) in SIDES.items():
             torch.set_num_threads(threads * processes)
             if processes == 1:
-                time_steps(tmp_path / "told", section, STEPS, untracked)
+                time_steps(tmp_path / "told", section, STEPS, meet, untracked)
             else:
-                launch("bench", processes, time_steps, tmp_path / "told", section, STEPS)
+                launch("bench", processes, time_steps, tmp_path / "told", section, STEPS, meet)
             found[side].append(json.loads((tmp_path / "told.0.json").read_text()))
     torch.set_num_threads(before)
-    one, threads, ranks = ((side, _all(rounds, "seconds")) for side, rounds in found.items())
+    one, threads, ranks, apart = ((side, _all(rounds, "seconds")) for side, rounds in found.items())
     losses = ", ".join(f"{rounds[-1]['loss']:.4f}" for rounds in found.values())
     figure(compared(f"a step of pretraining; last losses {losses}", "1.6", one, ranks))
     figure(compared("the same", "", one, threads))
+    figure(compared("the same by two models on half of each batch: no meeting", "", one, apart))
 
 
 def _all(rounds: list[dict[str, list[float]]], what: str) -> list[float]:

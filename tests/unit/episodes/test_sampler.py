@@ -130,3 +130,13 @@ def test_part_of_the_episodes_is_what_a_smaller_draw_gives() -> None:
     alone = imbalanced(pool.draw(10, 4, **DEMAND), 10, seed=1, purpose="test")
     for name in ("classes", "support", "query", "present"):
         assert np.array_equal(getattr(part, name), getattr(alone, name))
+
+
+@pytest.mark.parametrize("width", [1, 5, 16, 20, 257, 5000])
+def test_the_smallest_keys_are_those_that_come_first_in_order(width: int) -> None:
+    keys = np.random.default_rng(width).integers(
+        0, 2**64, (3, 40, width), np.uint64, endpoint=False
+    )
+    count = min(width, 20)
+    in_order = np.argsort(keys, axis=2)[..., :count]
+    assert np.array_equal(sampler._smallest(keys, count), in_order)
