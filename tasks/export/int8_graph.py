@@ -9,18 +9,16 @@ Source: Jacob et al., Quantization and Training of Neural Networks, 2018, sectio
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 from onnx import helper, numpy_helper
 
-from tasks.export.int8_writer import Writer, activation_numbers
+from tasks.export.int8_writer import Seen, Writer
 
 MEAN = "encoder.mean"  # as the exporter calls the constant that normalisation subtracts
 _WEIGHTED = {"Conv": 0, "Gemm": 1, "MatMul": 1}  # axis of the output channels in the weight
 _ELEMENTWISE = ("Add", "Mul")
-
-Range = tuple[float, float]
 
 
 class NotQuantisableError(Exception):
@@ -122,20 +120,19 @@ class Int8Form:
         self._core = self._nodes_after(self._start)
         self.plan = self._plan()
 
-    def write(self, ranges: Mapping[str, Range]) -> onnx.ModelProto:
+    def write(self, seen: Mapping[str, Seen]) -> onnx.ModelProto:
         """The int8 form.
 
         Args:
-            ranges: lowest and highest value of each tensor of the plan that shares no numbers.
+            seen: what each tensor of the plan held. One that shares the numbers of another takes
+                the ends of that one, and has means of its own.
         """
-        numbers = {
-            name: activation_numbers(*ranges[self.plan.shared.get(name, name)])
-            for name in self.plan.tensors
-        }
+        shared = {name: seen[self.plan.shared.get(name, name)] for name in self.plan.tensors}
+        known = {name: replace(one, means=seen[name].means) for name, one in shared.items()}
         written = onnx.ModelProto()
         written.CopyFrom(self._model)
         del written.graph.node[:], written.graph.initializer[:]
-        writer = Writer(written.graph, numbers)
+        writer = Writer(written.graph, known)
         in_core = {node.output[0] for node in self._core}
         for node in self._model.graph.node:
             if node.output[0] in self.plan.dropped:

@@ -22,7 +22,8 @@ from tasks.episodes.sampler import Episodes
 from tasks.errors import BundleError
 from tasks.export.figures import mean_with_interval, stored
 from tasks.export.graphs import serialised
-from tasks.export.int8_graph import Int8Form, NotQuantisableError, Range, core
+from tasks.export.int8_graph import Int8Form, NotQuantisableError, core
+from tasks.export.int8_writer import Seen
 from tasks.export.parts import Parts
 from tasks.export.running import run, single_threaded
 from tasks.learners.learner import Learner, as_learner
@@ -91,7 +92,7 @@ def quantise(
     images = calibration_images(store, seed)
     try:
         form = Int8Form(model)
-        smaller = form.write(activation_ranges(model, form, images, track))
+        smaller = form.write(calibrate(model, form, images, track))
     except NotQuantisableError as error:
         logger.warning("%s: left out: %s", graph_file(INT8), error)
         return Quantised(None, {"file": None, "reason": str(error)})
@@ -126,10 +127,10 @@ def calibration_images(store: ImageStore, seed: int) -> NDArray[np.uint8]:
     return np.asarray(images[np.sort(rows)])
 
 
-def activation_ranges(
+def calibrate(
     model: onnx.ModelProto, form: Int8Form, images: NDArray[np.uint8], track: Track
-) -> dict[str, Range]:
-    """Lowest and highest value that each tensor of the form's plan takes.
+) -> dict[str, Seen]:
+    """Lowest and highest value of each tensor of the form's plan, and the mean of each channel.
 
     Args:
         model: the encoder in float32.
@@ -138,19 +139,31 @@ def activation_ranges(
         track: shows progress.
 
     Returns:
-        Both ends of each, with four digits: further ones hang on the processor.
+        All of each with four digits: further ones hang on the processor.
     """
-    names = [name for name in form.plan.tensors if name not in form.plan.shared]
+    names = list(form.plan.tensors)
     session = single_threaded(core(model, names))
-    ranges = dict.fromkeys(names, (np.inf, -np.inf))
+    lows, highs = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
+    sums: dict[str, Any] = dict.fromkeys(names, 0.0)
     for batch in track(_batches(images), "calibrating int8"):
         found = run(session, names, _core_inputs(session, batch))
         for name, values in zip(names, found, strict=True):
-            low, high = ranges[name]
-            ranges[name] = (min(low, float(values.min())), max(high, float(values.max())))
+            lows[name] = min(lows[name], values.min())
+            highs[name] = max(highs[name], values.max())
+            of_an_image = values.reshape(*values.shape[:2], -1).mean(axis=2, dtype=np.float64)
+            sums[name] = sums[name] + of_an_image.sum(axis=0)
     return {
-        name: (float(f"{low:.4g}"), float(f"{high:.4g}")) for name, (low, high) in ranges.items()
+        name: Seen(
+            _four_digits(lows[name]),
+            _four_digits(highs[name]),
+            np.array([_four_digits(one) for one in sums[name] / len(images)]),
+        )
+        for name in names
     }
+
+
+def _four_digits(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def held_out(part: Part, least: int) -> Part:

@@ -23,7 +23,7 @@ from tasks.export.graphs import serialised, trace
 from tasks.export.int8_graph import Int8Form
 from tasks.export.learned import trace_learner
 from tasks.export.modules import Adapt, ImageEncoder
-from tasks.export.quantising import activation_ranges
+from tasks.export.quantising import calibrate
 from tasks.export.samples import drawings
 from tasks.export.stage import traced_examples
 from tasks.framing.graph import Framing
@@ -104,7 +104,7 @@ def test_encoder(network: Network, figure: Callable[[Figure], None]) -> None:
     model = trace(module, contract, traced_examples(contract), name="encoder", about={})
     form = Int8Form(model)
     framed = module.framing(torch.from_numpy(drawings(1, 32, side, side))).numpy()
-    small = form.write(activation_ranges(model, form, framed, untracked))
+    small = form.write(calibrate(model, form, framed, untracked))
     wide, narrow = session(model), session(small)
     for batch, asked_for in ENCODER_ASKED_FOR.items():
         images = drawings(2, batch, side, side)

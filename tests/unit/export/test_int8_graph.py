@@ -12,7 +12,7 @@ from tasks.artifacts.image_store import ImageClass, Part
 from tasks.export.graphs import serialised
 from tasks.export.int8_graph import Int8Form, NotQuantisableError, core, framed_pixels
 from tasks.export.int8_writer import LARGEST_WEIGHT, activation_numbers
-from tasks.export.quantising import activation_ranges, cosines, embed_framed, held_out
+from tasks.export.quantising import calibrate, cosines, embed_framed, held_out
 from tasks.progress import untracked
 
 SIDE_PX = 8
@@ -74,7 +74,7 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 
 def int8(model: onnx.ModelProto, some: np.ndarray) -> onnx.ModelProto:
     form = Int8Form(model)
-    return form.write(activation_ranges(model, form, some, untracked))
+    return form.write(calibrate(model, form, some, untracked))
 
 
 def kinds(model: onnx.ModelProto) -> list[str]:
@@ -192,6 +192,29 @@ def test_the_brightest_images_under_weights_of_one_sign_are_not_cut_off() -> Non
     np.testing.assert_allclose(small, wide, rtol=0.01, atol=0.05)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_bias_takes_back_what_rounded_weights_add_to_the_mean(groups: int) -> None:
+    rng = np.random.default_rng(groups)
+    own = {
+        "w1": rng.normal(size=(4, 3, 1, 1)).astype(np.float32),
+        "b1": np.full(4, 20, np.float32),  # so that no number meets the floor of ReLU
+        # All weights but one of each channel are rounded down.
+        "w2": np.full((4, 4 // groups, 1, 1), 4.4 / 64, np.float32),
+        "b2": np.zeros(4, np.float32),
+    }
+    own["w2"][:, 0] = 1.0
+    model = encoder(
+        helper.make_node("Conv", ["pixels", "w1", "b1"], ["c1"]),
+        helper.make_node("Conv", ["c1", "w2", "b2"], ["features"], group=groups),
+        weights=own,
+    )
+    some = images(64, groups)
+    found = [embed_framed(one, some, untracked, "") for one in (model, int8(model, some))]
+    # Of a sum of numbers about 20, 0.4 / 64 of each would be missing.
+    shift = np.abs((found[1] - found[0]).mean(axis=0)).max()
+    assert shift < 0.02
+
+
 def test_what_has_no_int8_form_is_told() -> None:
     relu = helper.make_node("Relu", ["pixels"], ["features"])
     with pytest.raises(NotQuantisableError, match="no convolution or product with weights"):
@@ -222,8 +245,8 @@ def test_zero_is_always_one_of_the_256_levels(low: float, high: float) -> None:
 def test_ranges_are_told_with_four_digits() -> None:
     """The last digits of a float hang on the processor; they would reach every scale."""
     model = residual()
-    for ends in activation_ranges(model, Int8Form(model), images(8), untracked).values():
-        assert all(one == float(f"{one:.4g}") for one in ends)
+    for seen in calibrate(model, Int8Form(model), images(8), untracked).values():
+        assert all(one == float(f"{one:.4g}") for one in (seen.low, seen.high, *seen.means))
 
 
 def test_held_out_images_are_the_first_of_every_class(monkeypatch: pytest.MonkeyPatch) -> None:
