@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tasks.artifacts.image_store import ImageStore
 from tasks.artifacts.layout import METATRAINED, PREPARED, PRETRAINED
+from tasks.backbones import encoder
 from tasks.device import PROCESSOR, place_of
 from tasks.evaluate.arms import Embedded, arms
 from tasks.metatrain.stage import metatrain
@@ -25,6 +26,14 @@ from tasks.progress import untracked
 from tests.pretend_device import Away, pretend_device
 
 Project = Callable[..., Params]
+SHOW_IMAGES = (
+    "backbones.encoder",
+    "learners.scoring",
+    "learners.selection",
+    "metatrain.build",
+    "metatrain.meta_gradients",
+    "pretrain.views",
+)
 LEARNERS = get_args(Metatrain.model_fields["learner"].annotation)
 
 
@@ -38,6 +47,21 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
                 lambda name, _: found if name == "cuda" else PROCESSOR,
             )
         yield found
+
+
+@pytest.fixture
+def in_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Images, networks and draws in double precision.
+
+    Some kernels sum in another order there. In single precision that is enough to move a number
+    across the kink of a ReLU, behind which the gradient is another one.
+    """
+    single = encoder.pixels
+    for module in SHOW_IMAGES:
+        monkeypatch.setattr(f"tasks.{module}.pixels", lambda *given: single(*given).double())
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def on_gpu(params: Params, stage: str) -> Params:
@@ -63,16 +87,16 @@ def test_the_pretended_device_is_told_from_the_processor(elsewhere: torch.device
         there + here
 
 
+@pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"policy": "frozen"},
         {"policy": "last_block", "mixing": "cutmix"},
         {"mixing": "mixup"},
         {"distillation": {"generations": 1, "weight": 0.5, "temperature": 4.0}},
         {"schedule": "cross_validation", "epochs": 2},
-        {"backbone": "resnet18", "optimizer": "sgd", "learning_rate": 0.0001},
+        {"backbone": "resnet18", "optimizer": "sgd", "learning_rate": 0.01},
     ],
     ids=str,
 )
@@ -83,9 +107,21 @@ def test_pretraining_there_gives_the_weights_of_here(
     pretrain(params, untracked)
     here = weights(PRETRAINED)
     pretrain(on_gpu(params, "pretrain"), untracked)
+    torch.testing.assert_close(weights(PRETRAINED), here, rtol=1e-9, atol=1e-9)
+
+
+def test_a_frozen_network_embeds_there_and_its_classifier_gets_the_weights_of_here(
+    tiny_project: Project, elsewhere: torch.device
+) -> None:
+    params = tiny_project(pretrain={"epochs": 2, "policy": "frozen"})
+    pretrain(params, untracked)
+    here = weights(PRETRAINED)
+    pretrain(on_gpu(params, "pretrain"), untracked)
+    # Embeddings are kept in single precision.
     torch.testing.assert_close(weights(PRETRAINED), here, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_meta_training_there_gives_the_weights_of_here(
     tiny_project: Project, elsewhere: torch.device, learner: str
@@ -96,7 +132,7 @@ def test_meta_training_there_gives_the_weights_of_here(
     metatrain(params, untracked)
     here = weights(METATRAINED)
     metatrain(on_gpu(params, "metatrain"), untracked)
-    torch.testing.assert_close(weights(METATRAINED), here, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(weights(METATRAINED), here, rtol=1e-9, atol=1e-9)
 
 
 def test_images_are_embedded_there_and_brought_back(
