@@ -4,10 +4,12 @@
 """
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from rich.console import JustifyMethod
@@ -24,6 +26,10 @@ STAGE = "prod"
 RECORD = Path("release.json")
 BUMPS: tuple[Bump, ...] = ("major", "minor", "patch")
 FIRST = "v0.1.0"
+
+# GTO, when imported, sets up logging anew: it flushes every handler with the lock of `logging` in
+# its hands. Prefect's handler then waits for a thread that may want to log: both for ever.
+sys.modules.setdefault("gto.log", ModuleType("gto.log"))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Versions and their uses as tags of a real git repository."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,32 @@ def test_what_gto_refuses_is_told_and_leaves_no_tag(root: Path) -> None:
     with pytest.raises(DataError, match="already registered"):
         register(root, made, "v0.2.0", keep)
     assert git(root, "tag") == tags
+
+
+def test_reading_tags_waits_for_no_handler_that_waits_for_a_thread_that_logs(root: Path) -> None:
+    release(root, "v0.1.0")
+    program = """
+import logging, pathlib, threading
+from flows.releases import all_releases
+
+class Sender(logging.Handler):  # like Prefect's, which sends records to its API
+    def flush(self):
+        thread = threading.Thread(target=logging.getLogger("sender").debug, args=("sent",))
+        thread.start()
+        thread.join()
+
+logging.getLogger().addHandler(Sender())
+print(*(one.version for one in all_releases(pathlib.Path.cwd())))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "v0.1.0\n"
 
 
 def test_a_version_that_is_not_there_and_a_past_that_is_not_are_told(root: Path) -> None:
