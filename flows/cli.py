@@ -1,4 +1,4 @@
-"""The command line. Torch and Prefect are imported inside the commands that need them."""
+"""The command line. What takes long to import, a command imports that needs it."""
 
 import json
 import os
@@ -16,9 +16,7 @@ from flows.patience import TIMEOUT_VARIABLE
 from flows.project import STARTED_VARIABLE, enter_project, prepare_environment, seen_from
 from flows.saying import say
 from tasks.artifacts.layout import BUNDLE, METRICS, REPORT
-from tasks.command import WRITE_FAULTS
 from tasks.errors import HeadstartError, ParametersError
-from tasks.params_file import load_params
 
 app = typer.Typer(
     add_completion=False,
@@ -194,6 +192,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("stopped from the keyboard", 130)
     except OSError as error:
+        from tasks.command import WRITE_FAULTS
+
         if error.filename is None and error.errno not in WRITE_FAULTS:
             raise
         _fail(f"{error.filename or Path.cwd()}: {error.strerror}", 2)
@@ -201,6 +201,8 @@ def main() -> None:
 
 def _enter() -> None:
     """Change to the project's root, and stop at a fault in params.yaml before anything starts."""
+    from tasks.params_file import load_params
+
     enter_project()
     load_params()
     prepare_environment()

@@ -7,7 +7,6 @@ import typer
 
 from flows.project import enter_project, prepare_environment
 from flows.saying import say
-from tasks.params_file import load_params
 
 
 def server(
@@ -20,6 +19,8 @@ def server(
     Where PREFECT_API_URL names a server, that one is used.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script started this
+    from tasks.params_file import load_params
+
     enter_project()
     load_params()
     prepare_environment()

@@ -5,9 +5,7 @@ import sys
 from pathlib import Path
 
 from tasks.errors import DataError
-from tasks.inputs import PIPELINE_FILE
 from tasks.lifeline import bind_to
-from tasks.params import PARAMS_FILE
 
 STATE_FOLDER = Path(".headstart")
 STARTED_VARIABLE = "HEADSTART_STARTED_IN"
@@ -32,6 +30,9 @@ def enter_project(start: Path | None = None) -> Path:
     Raises:
         DataError: no such folder holds both dvc.yaml and params.yaml.
     """
+    from tasks.inputs import PIPELINE_FILE  # with the models of all params: --help does without
+    from tasks.params import PARAMS_FILE
+
     here = (start or Path.cwd()).resolve()
     needed = (PIPELINE_FILE, PARAMS_FILE)
     for folder in (here, *here.parents):

@@ -28,11 +28,11 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_help_imports_neither_torch_nor_prefect(tmp_path: Path) -> None:
+def test_help_imports_nothing_that_takes_long(tmp_path: Path) -> None:
     program = (
         "import sys\nfrom flows.cli import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
-        "print({'torch', 'prefect', 'dvc'} & set(sys.modules), file=sys.stderr)"
+        "print({'torch', 'prefect', 'dvc', 'pydantic'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
