@@ -11,7 +11,8 @@ fewer steps: their operations are counted over these and multiplied up, which co
 once as often.
 
 The floor is the larger of operations over rate and bytes over bandwidth. Operations are those of
-convolutions and matrix products, forward and backward, over the rate of a large matrix product.
+convolutions and matrix products, forward and backward, over the rate of a large matrix product;
+export's are not counted.
 Bytes are what the stage reads of its inputs and writes, each once, over the rate of a large copy.
 """
 
@@ -27,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -142,7 +144,9 @@ def _counted(stage: str, work: Callable[[], None], share: float) -> dict[str, An
         work: does it, or a share of it, in this thread.
         share: of its steps that are taken.
     """
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    # Export traces graphs with symbols for sizes, of which the counter makes no number.
+    with nullcontext() if stage == "export" else counter:
         work()
     declared = declared_stages()[stage]
     files = [one for name in (*declared.deps, *declared.outs) for one in _files(Path(name))]
