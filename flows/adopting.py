@@ -109,18 +109,18 @@ def _rewritten(text: str, ours: Mapping[str, Any], wanted: Mapping[Keys, Any]) -
     check_params(meant, lambda _: str(PARAMS_FILE))
     if meant == ours:
         return text
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    content = yaml.load(text)
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 4096
+    editor.indent(mapping=2, sequence=4, offset=2)
+    content = editor.load(text)
     for keys, value in wanted.items():
         section = content
         for key in keys[:-1]:
             section = section[key]
         section[keys[-1]] = _kept_in_form(section.get(keys[-1]), value)
     buffer = io.StringIO()
-    yaml.dump(content, buffer)
+    editor.dump(content, buffer)
     if parse_sections(buffer.getvalue(), str(PARAMS_FILE)) != meant:
         raise DataError(
             f"{PARAMS_FILE}: cannot be rewritten with its comments; set by hand "

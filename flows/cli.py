@@ -13,7 +13,7 @@ import typer
 
 from flows import cli_bundle, cli_data, cli_releases, cli_server, cli_sweep, cli_verify
 from flows.patience import TIMEOUT_VARIABLE
-from flows.project import STARTED_VARIABLE, enter_project, prepare_environment, seen_from
+from flows.project import STARTED_VARIABLE, enter_project, enter_valid_project, seen_from
 from flows.saying import say
 from tasks.artifacts.layout import BUNDLE, METRICS, REPORT
 from tasks.errors import HeadstartError, ParametersError
@@ -62,7 +62,7 @@ def run(
         from flows.cloned_run import become_run
 
         become_run(recipe, settings or [], name, wait_s, say)
-    _enter()
+    enter_valid_project()
     from rich.console import Console
 
     from flows.fetching import told
@@ -153,7 +153,7 @@ def serve(
         raise ParametersError("serve: give exactly one of --cron, --every and --interval")
     _limit_stages(stage_timeout_s)
     seconds = _parse_duration_s(every) if every is not None else interval
-    _enter()
+    enter_valid_project()
     from flows.server import API_VARIABLE, ensure_api
 
     say("starting")
@@ -197,15 +197,6 @@ def main() -> None:
         if error.filename is None and error.errno not in WRITE_FAULTS:
             raise
         _fail(f"{error.filename or Path.cwd()}: {error.strerror}", 2)
-
-
-def _enter() -> None:
-    """Change to the project's root, and stop at a fault in params.yaml before anything starts."""
-    from tasks.params_file import load_params
-
-    enter_project()
-    load_params()
-    prepare_environment()
 
 
 def _limit_stages(timeout_s: float | None) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.project import enter_project, prepare_environment
+from flows.project import enter_valid_project
 from flows.saying import say
 
 
@@ -19,11 +19,7 @@ def server(
     Where PREFECT_API_URL names a server, that one is used.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script started this
-    from tasks.params_file import load_params
-
-    enter_project()
-    load_params()
-    prepare_environment()
+    enter_valid_project()
     from flows.server import ensure_api
 
     say("starting Prefect's server, its deployments and a worker")

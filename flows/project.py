@@ -49,6 +49,20 @@ def enter_project(start: Path | None = None) -> Path:
     )
 
 
+def enter_valid_project() -> None:
+    """Enter the project, and stop at a fault in params.yaml before anything starts.
+
+    Raises:
+        DataError: as `enter_project`.
+        ParametersError: params.yaml is not valid.
+    """
+    from tasks.params_file import load_params
+
+    enter_project()
+    load_params()
+    prepare_environment()
+
+
 def seen_from(folder: Path, path: Path) -> str:
     """A path of the project as someone writes it who stands in `folder`: the shorter way."""
     absolute = str(Path.cwd() / path)

@@ -3,17 +3,17 @@
     python -m tests.benchmarks.profiles --out docs/records/DATE-profiles
 
 From the project's root, on a machine that has nothing else to do; some twenty minutes. Every stage
-runs three times, each time in a process of its own: as it is; with torch's operations counted; and
-under a profiler, torch's own for the stages that train and Python's for the others. Both look at
-one thread, and torch's keeps every operation in memory, of which evaluate has too many. So what a
-stage gives to other threads and processes is done in its own there, and the stages that train take
-fewer steps: their operations are counted over these and multiplied up, which counts what is done
-once as often.
+runs three times, each time in a process of its own with one thread for torch: as it is; with
+torch's operations counted; and under a profiler, torch's own for the stages that train and Python's
+for the others. Both look at one thread, and torch's keeps every operation in memory, of which
+evaluate has too many. So what a stage gives to other threads and processes is done in its own
+there, and the stages that train take fewer steps: their operations are counted over these and
+multiplied up, which counts what is done once as often.
 
 The floor is the larger of operations over rate and bytes over bandwidth. Operations are those of
 convolutions and matrix products, forward and backward, over the rate of a large matrix product;
-export's are not counted.
-Bytes are what the stage reads of its inputs and writes, each once, over the rate of a large copy.
+export's are not counted. Bytes are what the stage reads of its inputs and writes, each once, over
+the rate of a large copy.
 """
 
 import argparse
@@ -62,6 +62,7 @@ def main() -> None:
     if given.stage:
         print(json.dumps(_one(given.stage, given.way)))
         return
+    given.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {"machine": _machine(), "stages": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name in ("params.yaml", "dvc.yaml"):
@@ -78,7 +79,6 @@ def main() -> None:
             )
             found["stages"][stage] = row
             _tell(stage, row)
-            given.out.mkdir(parents=True, exist_ok=True)
             (given.out / "profiles.json").write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -19,7 +20,7 @@ SECRET = "a-secret-that-nobody-may-read"
 _NUMBERS = count(1)  # of buckets: all servers of a process share what is in them
 
 
-class Store:
+class Store(ABC):
     """Where a remote lies, by the keys of its objects."""
 
     url: str
@@ -31,17 +32,17 @@ class Store:
         code, output = toy.run("dvc", "remote", "add", "-q", "-f", "--default", "store", self.url)
         assert code == 0, output
 
-    def keys(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def keys(self) -> list[str]: ...
 
-    def read(self, key: str) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def read(self, key: str) -> bytes: ...
 
-    def write(self, key: str, content: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def write(self, key: str, content: bytes) -> None: ...
 
-    def remove(self, key: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def remove(self, key: str) -> None: ...
 
     def objects(self) -> list[str]:
         return [key for key in self.keys() if key.startswith("files/md5/")]

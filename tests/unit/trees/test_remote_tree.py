@@ -56,11 +56,11 @@ def memory() -> Iterator[Callable[..., str]]:
 
     def put(files: dict[str, bytes]) -> str:
         for name, content in files.items():
-            fs.pipe(f"/root/{name}", content)
-        return "memory://root"
+            fs.pipe(f"/pictures/{name}", content)
+        return "memory://pictures"
 
     yield put
-    fs.rm("/root", recursive=True)
+    fs.rm("/pictures", recursive=True)
 
 
 # An object store.
@@ -74,7 +74,7 @@ def test_objects_come_by_name(memory: Callable[..., str]) -> None:
     assert list(tree.stat(list(FILES))) == found
     assert list(tree.read([*FILES, "a/1.png"])) == [*FILES.values(), b"first"]
     assert not tree.sequential
-    assert tree.root == "memory://root"
+    assert tree.root == "memory://pictures"
 
 
 def test_what_is_no_image_is_refused_and_litter_is_passed_over(memory: Callable[..., str]) -> None:
@@ -87,7 +87,7 @@ def test_what_is_no_image_is_refused_and_litter_is_passed_over(memory: Callable[
 
 def test_objects_that_go_meanwhile_are_refused(memory: Callable[..., str]) -> None:
     tree = open_tree(memory(FILES))
-    asked = ["a/1.png", "none.png", "../root/a/1.png", "/etc/a.png", ".b/c.png", "a"]
+    asked = ["a/1.png", "none.png", "../pictures/a/1.png", "/etc/a.png", ".b/c.png", "a"]
     first, *others = tree.read(asked)
     assert first == b"first"
     assert all(isinstance(one, Refusal) for one in others)
