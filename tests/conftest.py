@@ -37,7 +37,7 @@ torch.set_num_threads(1)
 TINY: dict[str, Any] = {
     "prepare": {
         "image_size_px": 16,
-        "glyphs": {"samples_per_class": 8},
+        "glyphs": {"samples_per_class": 8, "rotated_classes": False},
         "splits": {"minimum_images": 2},
     },
     "pretrain": {

@@ -59,6 +59,7 @@ class Glyphs(Section):
     samples_per_class: Annotated[int, Field(ge=2, le=1000)]
     minimum_typefaces: Annotated[int, Field(ge=1, le=16)]
     maximum_similarity: Share
+    rotated_classes: bool
 
 
 class Omniglot(Section):

@@ -14,6 +14,7 @@ from tasks.framing.graph import Framing, frame_grey
 from tasks.prepare.rendering import frame_digits, render_part, rendering_pool
 from tasks.progress import Track
 from tasks.sources import digits, glyphs, typefaces
+from tasks.sources.quarter_turns import QUARTER_TURNS, Turned, turned_name
 from tasks.sources.typefaces import Letter
 
 LOOKS_SIDE_PX = 28  # letters are compared at this size, whatever size the store has
@@ -25,10 +26,25 @@ Frame = tuple[Literal["ink", "crop"], int, Literal[1, 3]]
 
 @dataclass(frozen=True)
 class ScriptSplits:
-    """The letters of each split, and the look-alikes that were left out."""
+    """The classes of each split.
+
+    Attributes:
+        letters: split -> letters.
+        turned: letter of base -> how it is turned to make further classes of base.
+        rejected: the look-alikes that were left out.
+    """
 
     letters: Mapping[str, Sequence[Letter]]
+    turned: Mapping[Letter, Sequence[Turned]]
     rejected: Sequence[Rejected]
+
+    def classes(self, split: str) -> list[tuple[Letter, Turned]]:
+        """Its letters as they stand, and what is made by turning them, letter by letter."""
+        return [
+            (letter, turned)
+            for letter in self.letters[split]
+            for turned in (0, *self.turned.get(letter, ()))
+        ]
 
 
 def write_letters(
@@ -59,9 +75,9 @@ def write_letters(
     fonts = typefaces.folder()
     entries = {}
     with rendering_pool() as pool:
-        for split, letters in splits.letters.items():
+        for split in splits.letters:
             part = render_part(
-                letters,
+                splits.classes(split),
                 fonts,
                 Framing(*framing),
                 pool,
@@ -88,12 +104,13 @@ def split_by_script(
     *,
     minimum_typefaces: int,
     maximum_similarity: float,
+    rotated_classes: bool,
 ) -> ScriptSplits:
     """Choose visually distinct letters, whole scripts to a split.
 
     Of letters that look alike, averaged over several typefaces, the first stays, in the order of
     the splits and scripts given: base before novel, so that no novel class looks like one that was
-    trained on.
+    trained on. Turned letters come last, for the same reason.
 
     Args:
         fonts: folder with the typefaces.
@@ -101,6 +118,8 @@ def split_by_script(
             Unicode names of its letters.
         minimum_typefaces: how many typefaces must draw a letter.
         maximum_similarity: cosine of two letters' ink from which they count as look-alikes.
+        rotated_classes: a letter of base makes further classes when turned by 90, 180 and 270
+            degrees.
 
     Raises:
         DataError: a font is missing, or a script has no letter that enough typefaces draw.
@@ -108,29 +127,68 @@ def split_by_script(
     candidates = typefaces.letters(fonts, minimum_typefaces)
     split_of = {script: split for split, names in scripts.items() for script in names}
     _check_known(split_of, candidates, minimum_typefaces)
-    rejected = {
-        letter: f"its name holds the script of another split ({foreign})"
+    foreign = {
+        letter: script
         for letter in candidates
-        if letter.script in split_of and (foreign := _foreign_script(letter, split_of))
+        if letter.script in split_of and (script := _foreign_script(letter, split_of))
     }
+    rejected = [
+        _rejected(letter, 0, f"its name holds the script of another split ({script})")
+        for letter, script in foreign.items()
+    ]
     ordered = [
         letter
         for script in split_of
         for letter in candidates
-        if letter.script == script and letter not in rejected
+        if letter.script == script and letter not in foreign
     ]
-    kept = set(glyphs.distinct(_looks(ordered, fonts), maximum_similarity).tolist())
+    looks = _looks(ordered, fonts)
+    kept = glyphs.distinct(looks, maximum_similarity)
+    alike = f"looks like an earlier letter (cosine at least {maximum_similarity})"
+    rejected += [
+        _rejected(letter, 0, alike) for at, letter in enumerate(ordered) if at not in {*kept}
+    ]
     letters: dict[str, list[Letter]] = {split: [] for split in scripts}
-    for index, letter in enumerate(ordered):
-        if index in kept:
-            letters[split_of[letter.script]].append(letter)
-        else:
-            similar = f"looks like an earlier letter (cosine at least {maximum_similarity})"
-            rejected[letter] = similar
-    return ScriptSplits(
-        letters,
-        [Rejected(one.name, f"U+{one.codepoint:04X}", why) for one, why in rejected.items()],
-    )
+    for at in kept:
+        letters[split_of[ordered[at].script]].append(ordered[at])
+    turned: dict[Letter, list[Turned]] = {}
+    if rotated_classes:
+        of_base = [at for at in kept if split_of[ordered[at].script] == "base"]
+        turned = _turned(letters["base"], looks[of_base], looks[kept], maximum_similarity)
+        rejected += [
+            _rejected(letter, turn, alike)
+            for letter in letters["base"]
+            for turn in QUARTER_TURNS
+            if turn not in turned[letter]
+        ]
+    return ScriptSplits(letters, turned, rejected)
+
+
+def _turned(
+    base: Sequence[Letter],
+    looks: NDArray[np.float32],
+    others: NDArray[np.float32],
+    maximum_similarity: float,
+) -> dict[Letter, list[Turned]]:
+    """How each letter is turned to look like no letter and like none turned before it.
+
+    Args:
+        base: letters that are turned.
+        looks: theirs, `(letter, pixels)`.
+        others: looks of all letters that are kept, `(letter, pixels)`.
+        maximum_similarity: as for `split_by_script`.
+    """
+    upright = looks.reshape(-1, LOOKS_SIDE_PX, LOOKS_SIDE_PX)
+    views = [np.rot90(upright, turn // 90, axes=(1, 2)) for turn in QUARTER_TURNS]
+    every = np.concatenate([others, np.stack(views, axis=1).reshape(-1, looks.shape[1])])
+    turned: dict[Letter, list[Turned]] = {letter: [] for letter in base}
+    for at in glyphs.distinct(every, maximum_similarity)[len(others) :] - len(others):
+        turned[base[at // len(views)]].append(QUARTER_TURNS[at % len(views)])
+    return turned
+
+
+def _rejected(letter: Letter, turned: Turned, reason: str) -> Rejected:
+    return Rejected(turned_name(letter.name, turned), f"U+{letter.codepoint:04X}", reason)
 
 
 def _check_known(split_of: Mapping[str, str], letters: Sequence[Letter], typefaces: int) -> None:

@@ -1,5 +1,6 @@
 """Renders and frames many letters on all cores."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +16,7 @@ from tasks.errors import DataError
 from tasks.framing.graph import Framing, frame_grey
 from tasks.progress import Track
 from tasks.sources import glyphs
+from tasks.sources.quarter_turns import Turned, turned_name
 from tasks.sources.typefaces import Letter
 from tasks.workers import process_pool
 
@@ -41,7 +43,7 @@ def rendering_pool(processes: int | None = None) -> Iterator[ProcessPoolExecutor
 
 
 def render_part(
-    letters: Sequence[Letter],
+    wanted: Sequence[tuple[Letter, Turned]],
     fonts: Path,
     framing: Framing,
     pool: ProcessPoolExecutor,
@@ -51,10 +53,10 @@ def render_part(
     seed: int,
     samples: int,
 ) -> Part:
-    """Render and frame every sample of every letter.
+    """Render and frame every sample of every letter, and turn what is framed.
 
     Args:
-        letters: the classes, in label order.
+        wanted: the classes, in label order: a letter and by how much it is turned.
         fonts: folder with the typefaces.
         framing: what turns a canvas into a stored image.
         pool: where rendering happens; results do not depend on its size.
@@ -67,13 +69,22 @@ def render_part(
         DataError: a font file is missing or damaged.
     """
     side, channels = framing.size_px, framing.channels
-    images = np.empty((len(letters) * samples, side, side, channels), np.uint8)
+    images = np.empty((len(wanted), samples, side, side, channels), np.uint8)
+    labels: defaultdict[Letter, list[int]] = defaultdict(list)
+    for at, (letter, _) in enumerate(wanted):
+        labels[letter].append(at)
     draw = partial(glyphs.render, fonts=fonts, seed=seed, samples=samples)
-    drawn = pool.map(draw, letters, chunksize=_LETTERS_AT_ONCE)
-    for index, canvases in enumerate(track(drawn, label, len(letters))):
-        images[index * samples : (index + 1) * samples] = frame_grey(framing, canvases)
-    classes = tuple(ImageClass(letter.name, letter.script, samples) for letter in letters)
-    return Part(images, np.repeat(np.arange(len(letters)), samples), classes)
+    drawn = pool.map(draw, labels, chunksize=_LETTERS_AT_ONCE)
+    for canvases, some in zip(track(drawn, label, len(labels)), labels.values(), strict=True):
+        framed = frame_grey(framing, canvases)
+        for at in some:
+            images[at] = np.rot90(framed, wanted[at][1] // 90, axes=(1, 2))
+    classes = tuple(
+        ImageClass(turned_name(letter.name, turned), letter.script, samples)
+        for letter, turned in wanted
+    )
+    numbers = np.repeat(np.arange(len(wanted)), samples)
+    return Part(images.reshape(-1, side, side, channels), numbers, classes)
 
 
 def frame_digits(images: NDArray[np.uint8], labels: NDArray[np.int64], framing: Framing) -> Part:

@@ -84,9 +84,13 @@ def _write_letters(
         section.splits.lists,
         minimum_typefaces=section.glyphs.minimum_typefaces,
         maximum_similarity=section.glyphs.maximum_similarity,
+        rotated_classes=section.glyphs.rotated_classes,
     )
     check(
-        {split: [(one.script, samples) for one in some] for split, some in splits.letters.items()}
+        {
+            split: [(letter.script, samples) for letter, _ in splits.classes(split)]
+            for split in splits.letters
+        }
     )
     framing = (section.framing, section.image_size_px, section.channels)
     entries = write_letters(

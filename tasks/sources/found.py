@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.artifacts.image_store import Rejected
+from tasks.sources.quarter_turns import Turned
 from tasks.trees.tree import Tree
 
 Split = Literal["base", "validation", "novel"]
@@ -31,7 +32,7 @@ class FoundImage:
     class_name: str
     group: str
     split: Split | None = None
-    turned_deg: Literal[0, 90, 180, 270] = 0
+    turned_deg: Turned = 0
     identity: str = ""
     size_bytes: int = 0
 

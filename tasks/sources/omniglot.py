@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from tasks.artifacts.files import complete_folder
 from tasks.artifacts.image_store import Rejected
@@ -18,6 +18,7 @@ from tasks.sources.found import Found, FoundImage
 from tasks.sources.image_folder import sort_images
 from tasks.sources.names import alike_notes, listing, name_classes, shown
 from tasks.sources.patience import limited_patience
+from tasks.sources.quarter_turns import QUARTER_TURNS, turned_name
 from tasks.trees.joined_tree import JoinedTree
 from tasks.trees.open_tree import open_tree
 from tasks.trees.tree import Leaf, Refusal, Tree, printable
@@ -31,7 +32,6 @@ _NEEDED = (
 )
 _ELSEWHERE = f"stands in no ALPHABET/CHARACTER folder of {BACKGROUND} or {EVALUATION}"
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz")
-_TURNS: tuple[Literal[90, 180, 270], ...] = (90, 180, 270)
 
 
 class _Place(NamedTuple):
@@ -149,13 +149,13 @@ def _check_halves(root: str, above: Mapping[str, set[str]], places: Iterable[_Pl
 def _with_turned(root: str, images: Sequence[FoundImage]) -> list[FoundImage]:
     """Each image and its turned ones after it, as a packed tar wants them."""
     upright = {image.class_name for image in images}
-    turned = {(name, turn): f"{name} turned {turn}" for name in upright for turn in _TURNS}
+    turned = {(name, turn): turned_name(name, turn) for name in upright for turn in QUARTER_TURNS}
     if taken := upright & {*turned.values()}:
         raise DataError(f"{root}: found {listing(taken)}; needed another name, turned ones get it")
     every = []
     for one in images:
         every.append(one)
-        for turn in _TURNS:
+        for turn in QUARTER_TURNS:
             name = turned[one.class_name, turn]
             identity = one.identity or one.class_name  # turned or not, it is on one side
             every.append(replace(one, class_name=name, turned_deg=turn, identity=identity))

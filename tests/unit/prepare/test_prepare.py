@@ -18,6 +18,7 @@ from tasks.prepare.rendering import frame_digits, render_part, rendering_pool
 from tasks.prepare.stage import prepare
 from tasks.progress import untracked
 from tasks.sources import digits, typefaces
+from tasks.sources.quarter_turns import Turned
 from tests.conftest import TINY, merged, write_params
 
 FEW = {
@@ -60,13 +61,14 @@ def test_a_second_run_gives_the_same_bytes(project: Callable[..., Params]) -> No
 
 def test_how_many_processes_render_changes_nothing() -> None:
     few = typefaces.letters(typefaces.folder(), 12)[:20]
+    turns: tuple[Turned, ...] = (0, 90)
     framing = Framing("ink", 16, 1)
     stores = []
     for cores in (1, 3):
         with rendering_pool(cores) as pool:
             stores.append(
                 render_part(
-                    few,
+                    [(letter, turned) for letter in few for turned in turns],
                     typefaces.folder(),
                     framing,
                     pool,
@@ -85,6 +87,7 @@ def test_look_alikes_of_base_are_never_novel_and_are_listed() -> None:
         {"base": ["LATIN"], "validation": ["GREEK"], "novel": ["CYRILLIC"]},
         minimum_typefaces=8,
         maximum_similarity=0.93,
+        rotated_classes=False,
     )
     novel = {letter.name for letter in splits.letters["novel"]}
     assert "CYRILLIC CAPITAL LETTER ZHE" in novel
@@ -127,10 +130,50 @@ def test_the_committed_scripts_give_the_classes_that_were_promised() -> None:
         section.splits.lists,
         minimum_typefaces=section.glyphs.minimum_typefaces,
         maximum_similarity=section.glyphs.maximum_similarity,
+        rotated_classes=section.glyphs.rotated_classes,
     )
     sizes = {split: len(letters) for split, letters in splits.letters.items()}
     assert sum(sizes.values()) >= 1200
     assert sizes == {"base": 941, "validation": 49, "novel": 439}
+    assert {split: len(splits.classes(split)) for split in sizes} == {**sizes, "base": 3155}
+
+
+def test_turned_letters_are_classes_of_base_where_no_letter_looks_like_that() -> None:
+    splits = split_by_script(
+        typefaces.folder(),
+        {"base": ["LATIN"], "validation": ["GREEK"], "novel": ["CYRILLIC"]},
+        minimum_typefaces=12,
+        maximum_similarity=0.95,
+        rotated_classes=True,
+    )
+    assert set(splits.turned) == set(splits.letters["base"])
+    turned = {letter.name: some for letter, some in splits.turned.items()}
+    assert turned["LATIN CAPITAL LETTER R"] == [90, 180, 270]
+    assert turned["LATIN CAPITAL LETTER E"] == [90, 270]  # turned by 180, it is another letter
+    assert turned["LATIN CAPITAL LETTER H"] == [90]  # by 180 it is itself, by 270 itself by 90
+    reasons = {one.class_name: one.reason for one in splits.rejected}
+    assert "looks like an earlier letter" in reasons["LATIN CAPITAL LETTER H turned 180"]
+
+
+def test_a_turned_letter_is_the_letter_turned(project: Callable[..., Params]) -> None:
+    params = project(
+        prepare={
+            "splits": {"base": ["LISU"]},
+            "glyphs": {"rotated_classes": True, "minimum_typefaces": 4},
+        }
+    )
+    prepare(params, untracked)
+    store = ImageStore(PREPARED)
+    base = store.read("base")
+    images = {one.name: base.images[base.labels == label] for label, one in enumerate(base.classes)}
+    turned = [name for name in images if " turned " in name]
+    assert {name.rpartition(" ")[2] for name in turned} == {"90", "180", "270"}
+    for name in turned:
+        upright, _, degrees = name.rpartition(" turned ")
+        expected = np.rot90(images[upright], int(degrees) // 90, axes=(1, 2))
+        assert np.array_equal(images[name], expected)
+    for split in ("validation", "novel"):
+        assert not any(" turned " in one.name for one in store.read(split).classes)
 
 
 def test_a_missing_font_is_one_line_and_the_old_store_stays(
@@ -152,6 +195,7 @@ def test_no_base_letter_is_one_of_another_splits_script_by_name() -> None:
         {"base": ["MODIFIER"], "validation": ["GREEK"], "novel": ["GEORGIAN"]},
         minimum_typefaces=4,
         maximum_similarity=1.0,
+        rotated_classes=False,
     )
     names = {letter.name for letter in splits.letters["base"]}
     assert names and not any("GREEK" in name or "GEORGIAN" in name for name in names)
