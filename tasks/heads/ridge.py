@@ -9,6 +9,11 @@ are equal (Woodbury). A support of few images makes the dual the small one. A ro
 X and Y changes neither, which is how images of other classes are left out. Both are solved in
 double precision: the error of a solution grows with n / lambda, and a learned lambda may be small.
 
+Both systems are symmetric and positive definite, and are solved by Cholesky's factor. PyTorch's
+general `solve` is for graphs alone, which translate it: of several systems of more than 150
+unknowns on several threads it gives numbers that are no solution, or never comes back
+(https://github.com/pytorch/pytorch/issues/142815, seen with torch 2.15.0).
+
 An exported graph chooses between the two, and PyTorch follows a branch only through functions that
 nothing wraps: hence `no_type_check`, which keeps the shape checks of the tests out of here.
 
@@ -39,7 +44,7 @@ def ridge_primal(
     exact = features.double()
     transposed = exact.transpose(-1, -2)
     system = _penalised(transposed @ exact, penalty)
-    solved: Tensor = torch.linalg.solve(system, transposed @ member.double())
+    solved = _solution(system, transposed @ member.double())
     return solved.transpose(-1, -2).to(features.dtype)
 
 
@@ -69,7 +74,7 @@ def dual_coefficients(
         penalty: lambda, above 0.
     """
     system = _penalised(products.double(), penalty)
-    solved: Tensor = torch.linalg.solve(system, member.double())
+    solved = _solution(system, member.double())
     return solved.transpose(-1, -2).to(products.dtype)
 
 
@@ -77,3 +82,10 @@ def dual_coefficients(
 def _penalised(products: Tensor, penalty: Tensor) -> Tensor:
     identity = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
     return products + penalty * identity
+
+
+@no_type_check
+def _solution(system: Tensor, right: Tensor) -> Tensor:
+    if torch.compiler.is_exporting():
+        return torch.linalg.solve(system, right)
+    return torch.cholesky_solve(right, torch.linalg.cholesky(system))

@@ -1,3 +1,5 @@
+from collections.abc import Callable, Iterator
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +17,14 @@ WAY, SHOT, DIM = 3, 2, 5
 CLASSES = torch.arange(WAY)
 LABELS = CLASSES.repeat_interleave(SHOT)
 CLOSED = ["prototype", "cosine", "centred_cosine", "ridge", "projection"]
+
+
+@pytest.fixture
+def several_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def numbers(seed: int, *shape: int) -> Tensor:
@@ -56,6 +66,20 @@ def test_ridge_solves_its_normal_equations() -> None:
     features, member = numbers(0, 6, DIM), torch.eye(WAY, dtype=torch.float64)[LABELS]
     weight = ridge_primal(features, member, torch.tensor(0.3, dtype=torch.float64)).T
     residual = features.T @ (features @ weight - member) + 0.3 * weight
+    torch.testing.assert_close(residual, torch.zeros_like(residual))
+
+
+@pytest.mark.parametrize(
+    ("solve", "images", "dim"), [(ridge_dual, 200, 256), (ridge_primal, 300, 200)]
+)
+def test_ridge_is_solved_for_many_images_on_several_threads(
+    solve: Callable[..., Tensor], images: int, dim: int, several_threads: None
+) -> None:
+    """`torch.linalg.solve` is not: several systems at once come out wrong, or never."""
+    features = F.normalize(numbers(0, 4, images, dim).relu(), dim=-1)
+    member = torch.eye(WAY, dtype=torch.float64)[torch.arange(images) % WAY].expand(4, -1, -1)
+    weight = solve(features, member, torch.tensor(0.3, dtype=torch.float64)).mT
+    residual = features.mT @ (features @ weight - member) + 0.3 * weight
     torch.testing.assert_close(residual, torch.zeros_like(residual))
 
 
