@@ -29,7 +29,8 @@ _WORDS: Mapping[str, str] = {
     "scale": "multiplies the scores, or the start of the head",
     "temperature": "multiplies the cosines",
     "centre": "mean embedding of the base classes, taken away from every embedding",
-    "penalty": "lambda of the ridge regression, above 0",
+    "penalty": "lambda of the ridge regression, above 0, of an image among others of its class",
+    "penalty_of_one": "lambda of an image that is alone in its class, above 0",
     "rates.weight": "step size of the head's weight: one a step, or one for each number of a row",
     "rates.bias": "step size of the head's bias: one a step, or one for all steps",
 }
@@ -49,11 +50,13 @@ class PlainRidge(Ridge):
     def __init__(self, learned: Ridge) -> None:
         nn.Module.__init__(self)
         self.scale = learned.scale
-        self.register_buffer("penalty", learned.positive_penalty().detach())
+        among_others, alone = learned.positive_penalties()
+        self.register_buffer("penalty", among_others.detach())
+        self.register_buffer("penalty_of_one", alone.detach())
 
-    def positive_penalty(self) -> Tensor:
-        """Lambda."""
-        return self.get_buffer("penalty")
+    def positive_penalties(self) -> tuple[Tensor, Tensor]:
+        """Lambda of an image among others of its class, and of one that is alone."""
+        return self.get_buffer("penalty"), self.get_buffer("penalty_of_one")
 
 
 def plain(learner: nn.Module) -> nn.Module:

@@ -1,9 +1,10 @@
 """Ridge regression from features to one-hot labels, in both of its forms.
 
-With features `X (n, d)`, one-hot rows `Y (n, way)` and `lambda > 0`,
+With features `X (n, d)`, one-hot rows `Y (n, way)` and the diagonal matrix `L` of a lambda above 0
+for each row, which says how far its answer is to be trusted,
 
-    primal:  W  =  (X'X + lambda I)^-1 X'Y          a system of d unknowns
-    dual:    W  =  X' (XX' + lambda I)^-1 Y         a system of n unknowns
+    primal:  W  =  (X' L^-1 X + I)^-1 X' L^-1 Y      a system of d unknowns
+    dual:    W  =  X' (XX' + L)^-1 Y                 a system of n unknowns
 
 are equal (Woodbury). A support of few images makes the dual the small one. A row of zeros in both
 X and Y changes neither, which is how images of other classes are left out. Both are solved in
@@ -18,7 +19,7 @@ An exported graph chooses between the two, and PyTorch follows a branch only thr
 nothing wraps: hence `no_type_check`, which keeps the shape checks of the tests out of here.
 
 Source: Bertinetto et al., Meta-learning with differentiable closed-form solvers, 2019, equations
-4 and 5 (R2D2).
+4 and 5 (R2D2), where one lambda serves all rows.
 """
 
 from typing import no_type_check
@@ -32,19 +33,19 @@ from torch import Tensor
 def ridge_primal(
     features: Float[Tensor, "*episodes support dim"],
     member: Float[Tensor, "*episodes support way"],
-    penalty: Float[Tensor, ""],
+    penalties: Float[Tensor, "*episodes support"],
 ) -> Float[Tensor, "*episodes way dim"]:
     """Weights of the regression by the system of `dim` unknowns.
 
     Args:
         features: of the support; zeros in rows that do not count.
         member: one-hot rows; zeros likewise.
-        penalty: lambda, above 0.
+        penalties: lambda of each row, above 0.
     """
     exact = features.double()
-    transposed = exact.transpose(-1, -2)
-    system = _penalised(transposed @ exact, penalty)
-    solved = _solution(system, transposed @ member.double())
+    counted = (exact / penalties[..., None]).transpose(-1, -2)
+    system = _penalised(counted @ exact, torch.ones_like(exact[..., 0, :]))
+    solved = _solution(system, counted @ member.double())
     return solved.transpose(-1, -2).to(features.dtype)
 
 
@@ -52,11 +53,11 @@ def ridge_primal(
 def ridge_dual(
     features: Float[Tensor, "*episodes support dim"],
     member: Float[Tensor, "*episodes support way"],
-    penalty: Float[Tensor, ""],
+    penalties: Float[Tensor, "*episodes support"],
 ) -> Float[Tensor, "*episodes way dim"]:
     """The same weights by the system of `support` unknowns; see `ridge_primal`."""
     exact = features.double()
-    solved = dual_coefficients(exact @ exact.transpose(-1, -2), member, penalty)
+    solved = dual_coefficients(exact @ exact.transpose(-1, -2), member, penalties)
     return (solved @ exact).to(features.dtype)
 
 
@@ -64,24 +65,24 @@ def ridge_dual(
 def dual_coefficients(
     products: Float[Tensor, "*episodes support support"],
     member: Float[Tensor, "*episodes support way"],
-    penalty: Float[Tensor, ""],
+    penalties: Float[Tensor, "*episodes support"],
 ) -> Float[Tensor, "*episodes way support"]:
-    """`(XX' + lambda I)^-1 Y`, of which `ridge_dual` makes the weights.
+    """`(XX' + L)^-1 Y`, of which `ridge_dual` makes the weights.
 
     Args:
         products: `XX'`; zeros in rows and columns that do not count.
         member: one-hot rows; zeros likewise.
-        penalty: lambda, above 0.
+        penalties: lambda of each row, above 0.
     """
-    system = _penalised(products.double(), penalty)
+    system = _penalised(products.double(), penalties)
     solved = _solution(system, member.double())
     return solved.transpose(-1, -2).to(products.dtype)
 
 
 @no_type_check
-def _penalised(products: Tensor, penalty: Tensor) -> Tensor:
+def _penalised(products: Tensor, penalties: Tensor) -> Tensor:
     identity = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
-    return products + penalty * identity
+    return products + penalties[..., None] * identity
 
 
 @no_type_check

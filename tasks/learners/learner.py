@@ -72,7 +72,9 @@ BUILDERS: Mapping[str, Callable[[LearnerSpec], nn.Module]] = {
     "prototype": lambda _: Prototype(),
     "cosine": lambda spec: Cosine(spec.initial_temperature),
     "centred_cosine": lambda spec: CentredCosine(spec.dim, spec.initial_temperature),
-    "ridge": lambda spec: Ridge(spec.initial_temperature, spec.initial_penalty),
+    "ridge": lambda spec: Ridge(
+        spec.initial_temperature, spec.initial_penalty, spec.initial_penalty_of_one
+    ),
     "projection": lambda spec: Projection(
         spec.dim, spec.projection_dim, spec.dropout, spec.initial_temperature
     ),

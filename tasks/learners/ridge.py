@@ -1,7 +1,9 @@
 """Ridge regression on unit-length embeddings, solved exactly: adapts without a gradient step.
 
 The rule is `scale * W` with `W` of `tasks.heads.ridge`; scale and lambda are learned. The offset
-that the paper adds to every score alike changes no softmax and is left out.
+that the paper adds to every score alike changes no softmax and is left out. Unlike the paper's, an
+image that is all its class has gets a lambda of its own: how images of a class differ is then
+nowhere in the support, and has to be expected (decision 30).
 
 Source: Bertinetto et al., Meta-learning with differentiable closed-form solvers, 2019, section 3.2
 (R2D2).
@@ -24,22 +26,31 @@ class Ridge(nn.Module):
     Args:
         initial_scale: where the learned scale of the scores starts.
         initial_penalty: where the learned lambda starts, above 0; it stays so.
+        initial_penalty_of_one: likewise, of an image that is alone in its class; None takes that of
+            the others.
     """
 
     moves_network = False
 
-    def __init__(self, initial_scale: float, initial_penalty: float) -> None:
+    def __init__(
+        self,
+        initial_scale: float,
+        initial_penalty: float,
+        initial_penalty_of_one: float | None = None,
+    ) -> None:
         super().__init__()
+        of_one = initial_penalty if initial_penalty_of_one is None else initial_penalty_of_one
         self.scale = nn.Parameter(torch.tensor(float(initial_scale)))
         self.log_penalty = nn.Parameter(torch.tensor(log(initial_penalty)))
+        self.log_penalty_of_one = nn.Parameter(torch.tensor(log(of_one)))
 
     def features(self, embeddings: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Embeddings at length one."""
         return direction(embeddings)
 
-    def positive_penalty(self) -> Float[Tensor, ""]:
-        """Lambda, above 0."""
-        return self.log_penalty.exp()
+    def positive_penalties(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Lambda of an image among others of its class, and of one that is alone; above 0."""
+        return self.log_penalty.exp(), self.log_penalty_of_one.exp()
 
     def adapt(
         self,
@@ -50,7 +61,7 @@ class Ridge(nn.Module):
         """Weight and bias of each class; see `Learner.adapt`."""
         member = membership(labels, classes, embeddings.dtype)
         features = self.features(embeddings) * member.sum(dim=-1, keepdim=True)
-        weight = self.scale * _smaller(features, member, self.positive_penalty())
+        weight = self.scale * _smaller(features, member, self._penalties(member))
         return weight, absent_bias(member)
 
     def coefficients(
@@ -63,18 +74,25 @@ class Ridge(nn.Module):
         member = membership(labels, classes, products.dtype)
         counts = member.sum(dim=-1)
         known = products * counts[..., None] * counts[..., None, :]
-        solved = dual_coefficients(known, member, self.positive_penalty())
+        solved = dual_coefficients(known, member, self._penalties(member))
         return self.scale * solved, absent_bias(member)
 
+    def _penalties(
+        self, member: Float[Tensor, "*episodes support way"]
+    ) -> Float[Tensor, "*episodes support"]:
+        of_its_class = (member * member.sum(dim=-2, keepdim=True)).sum(dim=-1)
+        among_others, alone = self.positive_penalties()
+        return torch.where(of_its_class == 1, alone, among_others)
 
-def _smaller(features: Tensor, member: Tensor, penalty: Tensor) -> Tensor:
+
+def _smaller(features: Tensor, member: Tensor, penalties: Tensor) -> Tensor:
     """Solve the smaller of the two systems; a graph, which takes any number of images, has both."""
     if torch.compiler.is_exporting():
         images = torch.ones_like(features[..., 0]).sum()
         fewer = images < features.shape[-1]
-        solved: Tensor = torch.cond(fewer, ridge_dual, ridge_primal, (features, member, penalty))
+        solved: Tensor = torch.cond(fewer, ridge_dual, ridge_primal, (features, member, penalties))
     elif features.shape[-2] < features.shape[-1]:
-        solved = ridge_dual(features, member, penalty)
+        solved = ridge_dual(features, member, penalties)
     else:
-        solved = ridge_primal(features, member, penalty)
+        solved = ridge_primal(features, member, penalties)
     return solved

@@ -19,6 +19,8 @@ class LearnerSpec:
         network_learning_rate: of the network, for those that move it.
         first_order: whether they leave second derivatives out of the meta-gradient.
         initial_penalty: where the learned lambda of `ridge` starts.
+        initial_penalty_of_one: likewise, of an image that is alone in its class; None takes that of
+            the others.
         projection_dim: length of a feature of `projection`; 0 is `dim`.
         dropout: share of an embedding that `projection` leaves out in training.
         normalisation: `running` or `transductive`, how BatchNorm normalises within an episode.
@@ -33,6 +35,7 @@ class LearnerSpec:
     network_learning_rate: float = 0.01
     first_order: bool = False
     initial_penalty: float = 1.0
+    initial_penalty_of_one: float | None = None
     projection_dim: int = 0
     dropout: float = 0.0
     normalisation: Literal["running", "transductive"] = "running"

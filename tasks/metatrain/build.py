@@ -50,6 +50,7 @@ def learner_spec(section: Metatrain, encoder: Encoder) -> LearnerSpec:
         network_learning_rate=section.inner_network_learning_rate,
         first_order=section.first_order,
         initial_penalty=section.initial_penalty,
+        initial_penalty_of_one=section.initial_penalty_of_one,
         projection_dim=section.projection.dim,
         dropout=section.projection.dropout,
         normalisation=section.normalisation,

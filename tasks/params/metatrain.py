@@ -49,6 +49,7 @@ class Metatrain(Section):
     inner_network_learning_rate: PositiveFloat
     initial_temperature: PositiveFloat
     initial_penalty: PositiveFloat
+    initial_penalty_of_one: PositiveFloat
     projection: Projection
     freeze_backbone: bool
     views: Annotated[int, Field(ge=1, le=64)]

@@ -104,7 +104,7 @@ def test_a_loop_solves_systems_of_any_size_as_lapack_does(
 @cache
 def ridge(initial_penalty: float) -> tuple[Ridge, onnxruntime.InferenceSession]:
     contract = graph_contracts(BUNDLE.dim, 1)["adapt"]
-    learner = Ridge(10.0, initial_penalty).eval()
+    learner = Ridge(10.0, initial_penalty, 3 * initial_penalty).eval()
     model = trace_learner(
         Adapt(learner), contract, traced_examples(contract), name="adapt", about={}
     )

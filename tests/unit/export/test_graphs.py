@@ -30,7 +30,7 @@ FEATURES = {"projection": 5}
 SIZES = ((1, 28, 28), (4, 37, 53), (1, 130, 61), (2, 1, 1), (3, 5, 200))
 LEARNERS = {
     "cosine": LearnerSpec("cosine", DIM),
-    "ridge": LearnerSpec("ridge", DIM, initial_penalty=0.01),
+    "ridge": LearnerSpec("ridge", DIM, initial_penalty=0.01, initial_penalty_of_one=0.5),
     "projection": LearnerSpec("projection", DIM, projection_dim=FEATURES["projection"]),
     "anil": LearnerSpec("anil", DIM, inner_steps=3, inner_learning_rate=2.0),
     "anil of first order": LearnerSpec("anil", DIM, inner_steps=2, first_order=True),
@@ -144,7 +144,7 @@ def test_adapt_and_predict_give_pytorchs_rule_and_scores(name: str) -> None:
 
 EXPECTED = {
     "cosine": {"temperature": 10.0},
-    "ridge": {"scale": 10.0, "penalty": 0.01},
+    "ridge": {"scale": 10.0, "penalty": 0.01, "penalty_of_one": 0.5},
     "projection": {"temperature": 10.0, "linear.bias": [0.0] * 5},
     "anil": {"scale": 10.0, "rates.weight": [2.0] * 3, "rates.bias": [2.0] * 3},
     "meta_sgd": {"scale": 10.0, "rates.weight": [0.5] * DIM, "rates.bias": 0.5},
@@ -187,6 +187,7 @@ def test_what_was_learned_stands_in_the_graphs_under_its_name(name: str) -> None
         ("cosine", "temperature", lambda own: own.temperature.mul_(2)),
         ("ridge", "scale", lambda own: own.scale.mul_(2)),
         ("ridge", "penalty", lambda own: own.log_penalty.add_(np.log(2))),
+        ("ridge", "penalty_of_one", lambda own: own.log_penalty_of_one.add_(np.log(2))),
     ],
 )
 @torch.no_grad()
@@ -199,12 +200,13 @@ def test_a_number_changed_in_the_file_changes_what_is_learned(
     doubled = 2 * numpy_helper.to_array(tensor)
     tensor.CopyFrom(numpy_helper.from_array(doubled, tensor.name))
     change(own)
-    for shots in ((2, 3), (6, 7)):  # fewer images than an embedding has numbers, and more
+    least = 1 if number == "penalty_of_one" else 2
+    for shots in ((least, 3), (least, 9)):  # fewer images than an embedding has numbers, and more
         support = support_set(5, DIM, shots)
         before = as_learner(learner(name)).adapt(*support)[0].numpy()
         weight, _ = run(model, *support)
         np.testing.assert_allclose(weight, as_learner(own).adapt(*support)[0], atol=1e-5)
-        if number == "penalty":
+        if number.startswith("penalty"):
             assert not np.allclose(weight, before, rtol=1e-3)
         else:  # of features at length one: the logits are products with the weight
             np.testing.assert_allclose(weight, 2 * before, rtol=1e-5)

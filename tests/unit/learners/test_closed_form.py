@@ -11,6 +11,7 @@ from tasks.heads.ridge import ridge_dual, ridge_primal
 from tasks.learners.cosine import CentredCosine, Cosine
 from tasks.learners.learner import as_learner, build_learner, episode_logits
 from tasks.learners.projection import Projection
+from tasks.learners.ridge import Ridge
 from tasks.learners.spec import LearnerSpec
 
 WAY, SHOT, DIM = 3, 2, 5
@@ -56,7 +57,7 @@ def test_ridge_primal_equals_dual(
 ) -> None:
     features = numbers(seed % 2**31, support, dim)
     member = torch.eye(way, dtype=torch.float64)[torch.arange(support) % way]
-    at = torch.tensor(penalty, dtype=torch.float64)
+    at = penalty * numbers(seed % 2**31 + 1, support).exp()
     torch.testing.assert_close(
         ridge_primal(features, member, at), ridge_dual(features, member, at), rtol=1e-6, atol=1e-9
     )
@@ -64,9 +65,20 @@ def test_ridge_primal_equals_dual(
 
 def test_ridge_solves_its_normal_equations() -> None:
     features, member = numbers(0, 6, DIM), torch.eye(WAY, dtype=torch.float64)[LABELS]
-    weight = ridge_primal(features, member, torch.tensor(0.3, dtype=torch.float64)).T
+    weight = ridge_primal(features, member, torch.full((6,), 0.3, dtype=torch.float64)).T
     residual = features.T @ (features @ weight - member) + 0.3 * weight
     torch.testing.assert_close(residual, torch.zeros_like(residual))
+
+
+def test_an_image_alone_in_its_class_has_a_lambda_of_its_own() -> None:
+    ridge = Ridge(1.0, 0.1, 5.0).double()
+    support, labels = numbers(0, 4, DIM), torch.tensor([0, 1, 1, 7])  # 7 is none of the classes
+    weight, _ = ridge.adapt(support, labels, torch.tensor([0, 1]))
+    features = F.normalize(support[:3], dim=-1)
+    member = torch.tensor([[1, 0], [0, 1], [0, 1]], dtype=torch.float64)
+    penalties = torch.tensor([5.0, 0.1, 0.1], dtype=torch.float64)
+    torch.testing.assert_close(weight, ridge_dual(features, member, penalties))
+    assert not torch.allclose(weight, ridge_dual(features, member, penalties[[1, 1, 1]]))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +90,7 @@ def test_ridge_is_solved_for_many_images_on_several_threads(
     """`torch.linalg.solve` is not: several systems at once come out wrong, or never."""
     features = F.normalize(numbers(0, 4, images, dim).relu(), dim=-1)
     member = torch.eye(WAY, dtype=torch.float64)[torch.arange(images) % WAY].expand(4, -1, -1)
-    weight = solve(features, member, torch.tensor(0.3, dtype=torch.float64)).mT
+    weight = solve(features, member, torch.full((4, images), 0.3, dtype=torch.float64)).mT
     residual = features.mT @ (features @ weight - member) + 0.3 * weight
     torch.testing.assert_close(residual, torch.zeros_like(residual))
 

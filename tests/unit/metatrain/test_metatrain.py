@@ -245,7 +245,15 @@ def test_what_is_kept_lies_between_pretraining_and_meta_training(
         kept[far] = read_encoder(METATRAINED, "metatrain").state_dict()
         kept[far] |= read_learner(METATRAINED, "metatrain").state_dict()
         kept[far, "alone"] = sha256(METATRAINED / META_ALONE / "encoder.safetensors")
-    fresh = build_learner(LearnerSpec("ridge", 8, asked.initial_temperature, initial_penalty=0.3))
+    fresh = build_learner(
+        LearnerSpec(
+            "ridge",
+            8,
+            asked.initial_temperature,
+            initial_penalty=asked.initial_penalty,
+            initial_penalty_of_one=asked.initial_penalty_of_one,
+        )
+    )
     start = read_encoder(PRETRAINED, "pretrain").state_dict() | fresh.state_dict()
     assert start.keys() == kept[1.0].keys()
     moved = 0
