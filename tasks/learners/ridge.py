@@ -3,7 +3,9 @@
 The rule is `scale * W` with `W` of `tasks.heads.ridge`; scale and lambda are learned. The offset
 that the paper adds to every score alike changes no softmax and is left out. Unlike the paper's, an
 image that is all its class has gets a lambda of its own: how images of a class differ is then
-nowhere in the support, and has to be expected (decision 30).
+nowhere in the support, and has to be expected (decision 31). It is regressed on `1 + lambda` in the
+place of 1, with which an image by itself has its own feature for a weight, whatever its lambda:
+classes of one image and of several get scores of a size, and lambda moves no temperature.
 
 Source: Bertinetto et al., Meta-learning with differentiable closed-form solvers, 2019, section 3.2
 (R2D2).
@@ -61,7 +63,8 @@ class Ridge(nn.Module):
         """Weight and bias of each class; see `Learner.adapt`."""
         member = membership(labels, classes, embeddings.dtype)
         features = self.features(embeddings) * member.sum(dim=-1, keepdim=True)
-        weight = self.scale * _smaller(features, member, self._penalties(member))
+        penalties = self._penalties(member)
+        weight = self.scale * _smaller(features, _answers(member, penalties), penalties)
         return weight, absent_bias(member)
 
     def coefficients(
@@ -74,7 +77,8 @@ class Ridge(nn.Module):
         member = membership(labels, classes, products.dtype)
         counts = member.sum(dim=-1)
         known = products * counts[..., None] * counts[..., None, :]
-        solved = dual_coefficients(known, member, self._penalties(member))
+        penalties = self._penalties(member)
+        solved = dual_coefficients(known, _answers(member, penalties), penalties)
         return self.scale * solved, absent_bias(member)
 
     def _penalties(
@@ -85,14 +89,18 @@ class Ridge(nn.Module):
         return torch.where(of_its_class == 1, alone, among_others)
 
 
-def _smaller(features: Tensor, member: Tensor, penalties: Tensor) -> Tensor:
+def _answers(member: Tensor, penalties: Tensor) -> Tensor:
+    return member * (1 + penalties[..., None])
+
+
+def _smaller(features: Tensor, answers: Tensor, penalties: Tensor) -> Tensor:
     """Solve the smaller of the two systems; a graph, which takes any number of images, has both."""
     if torch.compiler.is_exporting():
         images = torch.ones_like(features[..., 0]).sum()
         fewer = images < features.shape[-1]
-        solved: Tensor = torch.cond(fewer, ridge_dual, ridge_primal, (features, member, penalties))
+        solved: Tensor = torch.cond(fewer, ridge_dual, ridge_primal, (features, answers, penalties))
     elif features.shape[-2] < features.shape[-1]:
-        solved = ridge_dual(features, member, penalties)
+        solved = ridge_dual(features, answers, penalties)
     else:
-        solved = ridge_primal(features, member, penalties)
+        solved = ridge_primal(features, answers, penalties)
     return solved

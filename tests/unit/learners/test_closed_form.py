@@ -77,8 +77,26 @@ def test_an_image_alone_in_its_class_has_a_lambda_of_its_own() -> None:
     features = F.normalize(support[:3], dim=-1)
     member = torch.tensor([[1, 0], [0, 1], [0, 1]], dtype=torch.float64)
     penalties = torch.tensor([5.0, 0.1, 0.1], dtype=torch.float64)
-    torch.testing.assert_close(weight, ridge_dual(features, member, penalties))
-    assert not torch.allclose(weight, ridge_dual(features, member, penalties[[1, 1, 1]]))
+    answers = member * (1 + penalties[:, None])
+    torch.testing.assert_close(weight, ridge_dual(features, answers, penalties))
+    assert not torch.allclose(weight, ridge_dual(features, answers, penalties[[1, 1, 1]]))
+
+
+@pytest.mark.parametrize("of_one", [0.01, 1.0, 100.0])
+def test_an_image_by_itself_has_its_own_feature_for_a_weight(of_one: float) -> None:
+    support, nothing = numbers(0, 1, DIM), torch.tensor([0])
+    weight, _ = Ridge(1.0, 0.1, of_one).double().adapt(support, nothing, nothing)
+    torch.testing.assert_close(weight, F.normalize(support, dim=-1))
+
+
+def test_the_more_noise_is_expected_the_nearer_is_ridge_to_the_cosine_rule() -> None:
+    support, query = numbers(0, WAY, DIM), numbers(1, 40, DIM)
+    cosine, near, far = (
+        episode_logits(one.double(), support, CLASSES, CLASSES, query)
+        for one in (Cosine(1.0), Ridge(1.0, 0.1, 1e4), Ridge(1.0, 0.1, 0.1))
+    )
+    torch.testing.assert_close(near, cosine, atol=1e-3, rtol=0)
+    assert (far - cosine).abs().max() > 0.1
 
 
 @pytest.mark.parametrize(
