@@ -145,12 +145,13 @@ def split_by_script(
     looks = _looks(ordered, fonts)
     kept = glyphs.distinct(looks, maximum_similarity)
     alike = f"looks like an earlier letter (cosine at least {maximum_similarity})"
-    rejected += [
-        _rejected(letter, 0, alike) for at, letter in enumerate(ordered) if at not in {*kept}
-    ]
     letters: dict[str, list[Letter]] = {split: [] for split in scripts}
     for at in kept:
         letters[split_of[ordered[at].script]].append(ordered[at])
+    distinct = set(kept.tolist())
+    rejected += [
+        _rejected(letter, 0, alike) for at, letter in enumerate(ordered) if at not in distinct
+    ]
     turned: dict[Letter, list[Turned]] = {}
     if rotated_classes:
         of_base = [at for at in kept if split_of[ordered[at].script] == "base"]
