@@ -81,8 +81,9 @@ def dual_coefficients(
 
 @no_type_check
 def _penalised(products: Tensor, penalties: Tensor) -> Tensor:
-    identity = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
-    return products + penalties[..., None] * identity
+    # Not torch.eye, which from some 600 numbers on is exported with numbers of 16 bits.
+    numbers = torch.arange(products.shape[-1], device=products.device)
+    return torch.where(numbers[:, None] == numbers, products + penalties[..., None], products)
 
 
 @no_type_check

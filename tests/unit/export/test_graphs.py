@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from tasks.artifacts.contract import GraphContract, TensorContract, graph_contracts
-from tasks.artifacts.graph_form import check_graph
+from tasks.artifacts.graph_form import check_graph, check_sizes
 from tasks.backbones.build import EncoderSpec
 from tasks.errors import BundleError
 from tasks.export.graphs import serialised, trace
@@ -210,6 +210,19 @@ def test_a_number_changed_in_the_file_changes_what_is_learned(
             assert not np.allclose(weight, before, rtol=1e-3)
         else:  # of features at length one: the logits are products with the weight
             np.testing.assert_allclose(weight, 2 * before, rtol=1e-5)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_ridge_is_exported_for_embeddings_as_long_as_those_of_a_large_network() -> None:
+    """Of 1,280 numbers, an identity by `torch.eye` stood in the graph as numbers of 16 bits."""
+    dim = 1280
+    own = build_learner(LearnerSpec("ridge", dim, initial_penalty=0.3)).eval()
+    model = exported("adapt", Adapt(own), dim)
+    check_sizes(model, "adapt.onnx")
+    support = support_set(5, dim, (2, 3))
+    weight, _ = run(model, *support)
+    np.testing.assert_allclose(weight, as_learner(own).adapt(*support)[0], atol=1e-5)
 
 
 @pytest.mark.slow
