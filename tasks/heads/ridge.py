@@ -1,7 +1,7 @@
-"""Ridge regression from features to one-hot labels, in both of its forms.
+"""Ridge regression from features to answers of each class, in both of its forms.
 
-With features `X (n, d)`, one-hot rows `Y (n, way)` and the diagonal matrix `L` of a lambda above 0
-for each row, which says how far its answer is to be trusted,
+With features `X (n, d)`, answers `Y (n, way)`, which are 0 but for the row's own class, and the
+diagonal matrix `L` of a lambda above 0 for each row, the larger the less its answer is trusted,
 
     primal:  W  =  (X' L^-1 X + I)^-1 X' L^-1 Y      a system of d unknowns
     dual:    W  =  X' (XX' + L)^-1 Y                 a system of n unknowns
@@ -32,50 +32,50 @@ from torch import Tensor
 @no_type_check
 def ridge_primal(
     features: Float[Tensor, "*episodes support dim"],
-    member: Float[Tensor, "*episodes support way"],
+    answers: Float[Tensor, "*episodes support way"],
     penalties: Float[Tensor, "*episodes support"],
 ) -> Float[Tensor, "*episodes way dim"]:
     """Weights of the regression by the system of `dim` unknowns.
 
     Args:
         features: of the support; zeros in rows that do not count.
-        member: one-hot rows; zeros likewise.
+        answers: of each row, 0 but for its class; zeros likewise.
         penalties: lambda of each row, above 0.
     """
     exact = features.double()
     counted = (exact / penalties[..., None]).transpose(-1, -2)
     system = _penalised(counted @ exact, torch.ones_like(exact[..., 0, :]))
-    solved = _solution(system, counted @ member.double())
+    solved = _solution(system, counted @ answers.double())
     return solved.transpose(-1, -2).to(features.dtype)
 
 
 @no_type_check
 def ridge_dual(
     features: Float[Tensor, "*episodes support dim"],
-    member: Float[Tensor, "*episodes support way"],
+    answers: Float[Tensor, "*episodes support way"],
     penalties: Float[Tensor, "*episodes support"],
 ) -> Float[Tensor, "*episodes way dim"]:
     """The same weights by the system of `support` unknowns; see `ridge_primal`."""
     exact = features.double()
-    solved = dual_coefficients(exact @ exact.transpose(-1, -2), member, penalties)
+    solved = dual_coefficients(exact @ exact.transpose(-1, -2), answers, penalties)
     return (solved @ exact).to(features.dtype)
 
 
 @no_type_check
 def dual_coefficients(
     products: Float[Tensor, "*episodes support support"],
-    member: Float[Tensor, "*episodes support way"],
+    answers: Float[Tensor, "*episodes support way"],
     penalties: Float[Tensor, "*episodes support"],
 ) -> Float[Tensor, "*episodes way support"]:
     """`(XX' + L)^-1 Y`, of which `ridge_dual` makes the weights.
 
     Args:
         products: `XX'`; zeros in rows and columns that do not count.
-        member: one-hot rows; zeros likewise.
+        answers: of each row, 0 but for its class; zeros likewise.
         penalties: lambda of each row, above 0.
     """
     system = _penalised(products.double(), penalties)
-    solved = _solution(system, member.double())
+    solved = _solution(system, answers.double())
     return solved.transpose(-1, -2).to(products.dtype)
 
 

@@ -63,8 +63,7 @@ class Ridge(nn.Module):
         """Weight and bias of each class; see `Learner.adapt`."""
         member = membership(labels, classes, embeddings.dtype)
         features = self.features(embeddings) * member.sum(dim=-1, keepdim=True)
-        penalties = self._penalties(member)
-        weight = self.scale * _smaller(features, _answers(member, penalties), penalties)
+        weight = self.scale * _smaller(features, *self._answers(member))
         return weight, absent_bias(member)
 
     def coefficients(
@@ -77,20 +76,17 @@ class Ridge(nn.Module):
         member = membership(labels, classes, products.dtype)
         counts = member.sum(dim=-1)
         known = products * counts[..., None] * counts[..., None, :]
-        penalties = self._penalties(member)
-        solved = dual_coefficients(known, _answers(member, penalties), penalties)
+        solved = dual_coefficients(known, *self._answers(member))
         return self.scale * solved, absent_bias(member)
 
-    def _penalties(
+    def _answers(
         self, member: Float[Tensor, "*episodes support way"]
-    ) -> Float[Tensor, "*episodes support"]:
+    ) -> tuple[Float[Tensor, "*episodes support way"], Float[Tensor, "*episodes support"]]:
+        """What each image is regressed on, and its lambda."""
         of_its_class = (member * member.sum(dim=-2, keepdim=True)).sum(dim=-1)
         among_others, alone = self.positive_penalties()
-        return torch.where(of_its_class == 1, alone, among_others)
-
-
-def _answers(member: Tensor, penalties: Tensor) -> Tensor:
-    return member * (1 + penalties[..., None])
+        penalties = torch.where(of_its_class == 1, alone, among_others)
+        return member * (1 + penalties[..., None]), penalties
 
 
 def _smaller(features: Tensor, answers: Tensor, penalties: Tensor) -> Tensor:

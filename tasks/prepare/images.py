@@ -18,6 +18,7 @@ from tasks.prepare.splits import ClassFound, Splitting, assign_splits
 from tasks.progress import Track
 from tasks.sources.fingerprints import fingerprints, place_of
 from tasks.sources.found import Found, FoundImage
+from tasks.sources.quarter_turns import QUARTER_TURNS, UPRIGHT, Turned
 from tasks.trees.tree import printable
 from tasks.workers import cores
 
@@ -259,7 +260,7 @@ def _tiles(
     """The tile of each image in order, from the cache where it has it."""
     place = place_of(found.tree)
     known = cache.known(place)
-    text = {turned: spec.key(turned) for turned in (0, 90, 180, 270)}
+    text = {turned: spec.key(turned) for turned in (UPRIGHT, *QUARTER_TURNS)}
     keys: list[bytes | None] = []
     for image in order:
         mark, sha256 = known.get(_bytes(image.path), ("", b""))
@@ -311,7 +312,7 @@ def _batches(order: Sequence[FoundImage]) -> Iterator[range]:
 class _Keeper:
     """Puts what was read into the cache, many at a time: a transaction takes a millisecond."""
 
-    def __init__(self, cache: TileCache, place: str, text: Mapping[int, str]) -> None:
+    def __init__(self, cache: TileCache, place: str, text: Mapping[Turned, str]) -> None:
         self._cache = cache
         self._place = place
         self._text = text

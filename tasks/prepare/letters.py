@@ -14,7 +14,7 @@ from tasks.framing.graph import Framing, frame_grey
 from tasks.prepare.rendering import frame_digits, render_part, rendering_pool
 from tasks.progress import Track
 from tasks.sources import digits, glyphs, typefaces
-from tasks.sources.quarter_turns import QUARTER_TURNS, Turned, turned_name
+from tasks.sources.quarter_turns import QUARTER_TURNS, UPRIGHT, Turned, turned_name
 from tasks.sources.typefaces import Letter
 
 LOOKS_SIDE_PX = 28  # letters are compared at this size, whatever size the store has
@@ -43,7 +43,7 @@ class ScriptSplits:
         return [
             (letter, turned)
             for letter in self.letters[split]
-            for turned in (0, *self.turned.get(letter, ()))
+            for turned in (UPRIGHT, *self.turned.get(letter, ()))
         ]
 
 
@@ -133,7 +133,7 @@ def split_by_script(
         if letter.script in split_of and (script := _foreign_script(letter, split_of))
     }
     rejected = [
-        _rejected(letter, 0, f"its name holds the script of another split ({script})")
+        _rejected(letter, UPRIGHT, f"its name holds the script of another split ({script})")
         for letter, script in foreign.items()
     ]
     ordered = [
@@ -150,7 +150,7 @@ def split_by_script(
         letters[split_of[ordered[at].script]].append(ordered[at])
     distinct = set(kept.tolist())
     rejected += [
-        _rejected(letter, 0, alike) for at, letter in enumerate(ordered) if at not in distinct
+        _rejected(letter, UPRIGHT, alike) for at, letter in enumerate(ordered) if at not in distinct
     ]
     turned: dict[Letter, list[Turned]] = {}
     if rotated_classes:
@@ -181,9 +181,9 @@ def _turned(
     """
     upright = looks.reshape(-1, LOOKS_SIDE_PX, LOOKS_SIDE_PX)
     views = [np.rot90(upright, turn // 90, axes=(1, 2)) for turn in QUARTER_TURNS]
-    every = np.concatenate([others, np.stack(views, axis=1).reshape(-1, looks.shape[1])])
+    every = np.stack(views, axis=1).reshape(-1, looks.shape[1])
     turned: dict[Letter, list[Turned]] = {letter: [] for letter in base}
-    for at in glyphs.distinct(every, maximum_similarity)[len(others) :] - len(others):
+    for at in glyphs.distinct(every, maximum_similarity, beside=others):
         turned[base[at // len(views)]].append(QUARTER_TURNS[at % len(views)])
     return turned
 

@@ -72,23 +72,32 @@ def render_plain(letters: Sequence[Letter], fonts: Path, face: int) -> NDArray[n
     return images
 
 
-def distinct(looks: NDArray[np.float32], maximum_similarity: float) -> NDArray[np.intp]:
+def distinct(
+    looks: NDArray[np.float32],
+    maximum_similarity: float,
+    beside: NDArray[np.float32] | None = None,
+) -> NDArray[np.intp]:
     """Choose letters of which no two look alike; earlier ones win.
 
     Args:
         looks: ink images of letters, flattened, `(letters, pixels)`; 0 is paper.
         maximum_similarity: cosine from which two letters count as look-alikes, 0..1.
+        beside: looks of letters, none without ink, that win against all of these.
 
     Returns:
         Indices of the letters kept, ascending. Letters without ink are never kept.
     """
-    norms = np.linalg.norm(looks, axis=1)
-    unit = looks / np.maximum(norms, 1e-6)[:, None]
-    kept: list[int] = []
+    others = 0 if beside is None else len(beside)
+    every = looks if beside is None else np.concatenate([beside, looks])
+    norms = np.linalg.norm(every, axis=1)
+    unit = every / np.maximum(norms, 1e-6)[:, None]
     keepers = np.empty_like(unit)
-    for index in np.flatnonzero(norms > 0):
-        if not kept or (keepers[: len(kept)] @ unit[index]).max() < maximum_similarity:
-            keepers[len(kept)] = unit[index]
+    keepers[:others] = unit[:others]
+    kept: list[int] = []
+    for index in np.flatnonzero(norms[others:] > 0):
+        won = others + len(kept)
+        if not won or (keepers[:won] @ unit[others + index]).max() < maximum_similarity:
+            keepers[won] = unit[others + index]
             kept.append(int(index))
     return np.asarray(kept, np.intp)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 Turned = Literal[0, 90, 180, 270]
 
+UPRIGHT: Turned = 0
 QUARTER_TURNS: tuple[Turned, ...] = (90, 180, 270)
 
 

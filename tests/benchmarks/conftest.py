@@ -9,13 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from tasks.artifacts.layout import BUNDLE
 from tests.benchmarks.turns import Figure, spread
 from tests.conftest import GOLDEN_BUNDLE, ROOT
+from tests.threads import torch_threads
 
 _FOUND = pytest.StashKey[list[Figure]]()
 _VERSIONS = ("torch", "numpy", "onnxruntime", "easyfsl")
@@ -37,10 +37,8 @@ def figure(pytestconfig: pytest.Config) -> Callable[[Figure], None]:
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(2):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from tasks.launcher import launch
 from tasks.progress import untracked
 from tests.benchmarks.ranks_at_work import time_steps
 from tests.benchmarks.turns import Figure, compared
 from tests.conftest import write_params
+from tests.threads import torch_threads
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
@@ -38,16 +38,14 @@ def test_two_ranks_against_one_process(
     monkeypatch.chdir(tmp_path)
     section = write_params(tmp_path).pretrain
     found: dict[str, list[dict[str, list[float]]]] = {side: [] for side in SIDES}
-    before = torch.get_num_threads()
     for _ in range(ROUNDS):
         for side, (processes, threads, meet) in SIDES.items():
-            torch.set_num_threads(threads * processes)
-            if processes == 1:
-                time_steps(tmp_path / "told", section, STEPS, meet, untracked)
-            else:
-                launch("bench", processes, time_steps, tmp_path / "told", section, STEPS, meet)
+            with torch_threads(threads * processes):
+                if processes == 1:
+                    time_steps(tmp_path / "told", section, STEPS, meet, untracked)
+                else:
+                    launch("bench", processes, time_steps, tmp_path / "told", section, STEPS, meet)
             found[side].append(json.loads((tmp_path / "told.0.json").read_text()))
-    torch.set_num_threads(before)
     one, threads, ranks, apart = ((side, _all(rounds, "seconds")) for side, rounds in found.items())
     losses = ", ".join(f"{rounds[-1]['loss']:.4f}" for rounds in found.values())
     figure(compared(f"a step of pretraining; last losses {losses}", "1.6", one, ranks))

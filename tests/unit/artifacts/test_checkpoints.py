@@ -8,6 +8,7 @@ from torch import nn
 
 from tasks.artifacts import checkpoints as module
 from tasks.artifacts.checkpoints import FOLDER, Checkpoints
+from tests.threads import torch_threads
 
 STATE = {
     "weights": {"weight": torch.arange(600.0).view(20, 30)},
@@ -95,12 +96,8 @@ def test_what_a_process_killed_while_it_saved_left_behind_is_cleared() -> None:
 
 def test_another_number_of_threads_is_another_key() -> None:
     Checkpoints("train", "key").save(STATE)
-    before = torch.get_num_threads()
-    torch.set_num_threads(before + 1)
-    try:
+    with torch_threads(torch.get_num_threads() + 1):
         assert Checkpoints("train", "key").load() is None
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_a_damaged_checkpoint_is_told_and_starts_anew(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from tasks.backbones import kept as module
 from tasks.backbones.build import EncoderSpec, build
 from tasks.backbones.encoder import Encoder, embed
 from tasks.backbones.kept import embed_kept
+from tests.threads import torch_threads
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +67,7 @@ def test_chunks_have_the_bits_of_the_whole(
 @pytest.mark.parametrize("what", ["weights", "buffer", "image", "side", "threads", "forward"])
 def test_what_shapes_an_embedding_has_it_made_anew(calls: list[int], what: str) -> None:
     embed_kept(network(), images())
-    other, shown, before = network(2 if what == "weights" else 1), images(), torch.get_num_threads()
+    other, shown = network(2 if what == "weights" else 1), images()
     if what == "buffer":
         other.mean += 0.5
     if what == "image":
@@ -75,12 +76,8 @@ def test_what_shapes_an_embedding_has_it_made_anew(calls: list[int], what: str) 
         other.side_px = 32
     if what == "forward":
         other.backbone.forward = lambda x, usual=other.backbone.forward: 2 * usual(x)  # type: ignore[method-assign]
-    try:
-        if what == "threads":
-            torch.set_num_threads(before + 1)
+    with torch_threads(torch.get_num_threads() + (what == "threads")):
         assert torch.equal(embed_kept(other, shown), embed(other, shown))
-    finally:
-        torch.set_num_threads(before)
     assert calls == [20, 20]
 
 

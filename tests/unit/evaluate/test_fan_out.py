@@ -11,14 +11,13 @@ from tasks.evaluate.arms import Arm
 from tasks.evaluate.fan_out import FanOut
 from tasks.learners.learner import build_learner
 from tasks.learners.spec import LearnerSpec
+from tests.threads import torch_threads
 
 
 @pytest.fixture(autouse=True)
 def four_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(4):
+        yield
 
 
 def episodes(count: int) -> Episodes:

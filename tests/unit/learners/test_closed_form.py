@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,19 +13,12 @@ from tasks.learners.learner import as_learner, build_learner, episode_logits
 from tasks.learners.projection import Projection
 from tasks.learners.ridge import Ridge
 from tasks.learners.spec import LearnerSpec
+from tests.threads import torch_threads
 
 WAY, SHOT, DIM = 3, 2, 5
 CLASSES = torch.arange(WAY)
 LABELS = CLASSES.repeat_interleave(SHOT)
 CLOSED = ["prototype", "cosine", "centred_cosine", "ridge", "projection"]
-
-
-@pytest.fixture
-def several_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def numbers(seed: int, *shape: int) -> Tensor:
@@ -103,12 +96,13 @@ def test_the_more_noise_is_expected_the_nearer_is_ridge_to_the_cosine_rule() -> 
     ("solve", "images", "dim"), [(ridge_dual, 200, 256), (ridge_primal, 300, 200)]
 )
 def test_ridge_is_solved_for_many_images_on_several_threads(
-    solve: Callable[..., Tensor], images: int, dim: int, several_threads: None
+    solve: Callable[..., Tensor], images: int, dim: int
 ) -> None:
     """`torch.linalg.solve` is not: several systems at once come out wrong, or never."""
     features = F.normalize(numbers(0, 4, images, dim).relu(), dim=-1)
     member = torch.eye(WAY, dtype=torch.float64)[torch.arange(images) % WAY].expand(4, -1, -1)
-    weight = solve(features, member, torch.full((4, images), 0.3, dtype=torch.float64)).mT
+    with torch_threads(2):
+        weight = solve(features, member, torch.full((4, images), 0.3, dtype=torch.float64)).mT
     residual = features.mT @ (features @ weight - member) + 0.3 * weight
     torch.testing.assert_close(residual, torch.zeros_like(residual))
 

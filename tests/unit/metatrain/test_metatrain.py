@@ -18,6 +18,7 @@ from tasks.learners import selection
 from tasks.learners.gradient import NETWORK, GradientLearner
 from tasks.learners.learner import as_learner, build_learner, read_learner
 from tasks.learners.spec import LearnerSpec
+from tasks.metatrain.build import learner_spec
 from tasks.metatrain.meta_gradients import (
     Difference,
     EpisodeImages,
@@ -245,16 +246,9 @@ def test_what_is_kept_lies_between_pretraining_and_meta_training(
         kept[far] = read_encoder(METATRAINED, "metatrain").state_dict()
         kept[far] |= read_learner(METATRAINED, "metatrain").state_dict()
         kept[far, "alone"] = sha256(METATRAINED / META_ALONE / "encoder.safetensors")
-    fresh = build_learner(
-        LearnerSpec(
-            "ridge",
-            8,
-            asked.initial_temperature,
-            initial_penalty=asked.initial_penalty,
-            initial_penalty_of_one=asked.initial_penalty_of_one,
-        )
-    )
-    start = read_encoder(PRETRAINED, "pretrain").state_dict() | fresh.state_dict()
+    pretrained = read_encoder(PRETRAINED, "pretrain")
+    fresh = build_learner(learner_spec(asked, pretrained))
+    start = pretrained.state_dict() | fresh.state_dict()
     assert start.keys() == kept[1.0].keys()
     moved = 0
     for name in [one for one, value in start.items() if value.is_floating_point()]:

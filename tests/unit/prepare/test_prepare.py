@@ -13,7 +13,7 @@ from tasks.errors import DataError, ParametersError
 from tasks.framing.graph import Framing
 from tasks.params import Params
 from tasks.prepare import letters
-from tasks.prepare.letters import split_by_script
+from tasks.prepare.letters import ScriptSplits, split_by_script
 from tasks.prepare.rendering import frame_digits, render_part, rendering_pool
 from tasks.prepare.stage import prepare
 from tasks.progress import untracked
@@ -81,14 +81,26 @@ def test_how_many_processes_render_changes_nothing() -> None:
     assert np.array_equal(stores[0].images, stores[1].images)
 
 
-def test_look_alikes_of_base_are_never_novel_and_are_listed() -> None:
-    splits = split_by_script(
+def three_scripts(
+    base: str,
+    validation: str,
+    novel: str,
+    minimum_typefaces: int,
+    maximum_similarity: float,
+    *,
+    rotated_classes: bool = False,
+) -> ScriptSplits:
+    return split_by_script(
         typefaces.folder(),
-        {"base": ["LATIN"], "validation": ["GREEK"], "novel": ["CYRILLIC"]},
-        minimum_typefaces=8,
-        maximum_similarity=0.93,
-        rotated_classes=False,
+        {"base": [base], "validation": [validation], "novel": [novel]},
+        minimum_typefaces=minimum_typefaces,
+        maximum_similarity=maximum_similarity,
+        rotated_classes=rotated_classes,
     )
+
+
+def test_look_alikes_of_base_are_never_novel_and_are_listed() -> None:
+    splits = three_scripts("LATIN", "GREEK", "CYRILLIC", 8, 0.93)
     novel = {letter.name for letter in splits.letters["novel"]}
     assert "CYRILLIC CAPITAL LETTER ZHE" in novel
     assert "CYRILLIC CAPITAL LETTER A" not in novel
@@ -139,13 +151,7 @@ def test_the_committed_scripts_give_the_classes_that_were_promised() -> None:
 
 
 def test_turned_letters_are_classes_of_base_where_no_letter_looks_like_that() -> None:
-    splits = split_by_script(
-        typefaces.folder(),
-        {"base": ["LATIN"], "validation": ["GREEK"], "novel": ["CYRILLIC"]},
-        minimum_typefaces=12,
-        maximum_similarity=0.95,
-        rotated_classes=True,
-    )
+    splits = three_scripts("LATIN", "GREEK", "CYRILLIC", 12, 0.95, rotated_classes=True)
     assert set(splits.turned) == set(splits.letters["base"])
     turned = {letter.name: some for letter, some in splits.turned.items()}
     assert turned["LATIN CAPITAL LETTER R"] == [90, 180, 270]
@@ -190,13 +196,7 @@ def test_a_missing_font_is_one_line_and_the_old_store_stays(
 
 
 def test_no_base_letter_is_one_of_another_splits_script_by_name() -> None:
-    splits = split_by_script(
-        typefaces.folder(),
-        {"base": ["MODIFIER"], "validation": ["GREEK"], "novel": ["GEORGIAN"]},
-        minimum_typefaces=4,
-        maximum_similarity=1.0,
-        rotated_classes=False,
-    )
+    splits = three_scripts("MODIFIER", "GREEK", "GEORGIAN", 4, 1.0)
     names = {letter.name for letter in splits.letters["base"]}
     assert names and not any("GREEK" in name or "GEORGIAN" in name for name in names)
     reasons = {one.class_name: one.reason for one in splits.rejected}

@@ -53,6 +53,7 @@ def test_ink_is_dark_on_light_paper_and_never_cut(letters: dict[int, typefaces.L
 def test_no_two_kept_letters_look_alike_and_the_first_one_stays() -> None:
     looks = np.array([[1, 0, 0], [0, 1, 0], [1, 0.05, 0], [0, 0, 0], [0.7, 0.7, 0]], np.float32)
     assert glyphs.distinct(looks, 0.93).tolist() == [0, 1, 4]
+    assert glyphs.distinct(looks[1:], 0.93, beside=looks[:1]).tolist() == [0, 3]
 
 
 def test_a_missing_font_is_named(tmp_path: Path) -> None:
