@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from flows.project import KEEPER_VARIABLE
+from flows.whole_files import let_dvc_write_whole_files
 from tasks.lifeline import bind_to_parent
 
 PARENT_VARIABLE = "HEADSTART_PARENT_PID"
@@ -64,6 +65,7 @@ def main() -> int:
     if program == "fetch":
         from flows.fetch_command import main as fetch
 
+        let_dvc_write_whole_files()
         return fetch(arguments)
     if program == "worker":
         # Flow runs that a worker started have nobody to look after them once it is gone.
@@ -77,6 +79,7 @@ def main() -> int:
         return 0
     from dvc.cli import main as dvc
 
+    let_dvc_write_whole_files()
     return int(dvc(arguments))
 
 

@@ -1,7 +1,8 @@
 """Clears what killed processes left in DVC's file of read and write locks.
 
 DVC drops an entry when its process is gone. Two things it does not get over by itself: a number
-that a new process has by now, and a file that was cut short by a kill or by a full disk.
+that a new process has by now, and a file that was cut short by a kill or by a full disk, which
+a bare `dvc` leaves; `flows.whole_files` keeps a run from it.
 """
 
 import json

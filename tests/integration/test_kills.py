@@ -35,6 +35,19 @@ def test_a_killed_flow_takes_its_stage_and_its_server_along(toy_alone: Toy, serv
     assert toy.outputs()["third"].startswith("changed\n")
 
 
+def test_dvc_in_a_run_never_writes_into_the_files_that_stand(toy: Toy) -> None:
+    names = ("dvc.lock", ".dvc/tmp/rwlock")
+    for name in names:
+        (toy.root / f"{name}.kept").hardlink_to(toy.root / name)
+    before = [(toy.root / name).read_bytes() for name in names]
+    toy.change_source("changed")
+    code, output = toy.run("headstart", "run")
+    assert code == 0, output
+    assert [(toy.root / f"{name}.kept").read_bytes() for name in names] == before
+    assert toy.lock_bytes() != before[0]
+    assert not (toy.root / names[1]).samefile(toy.root / f"{names[1]}.kept")
+
+
 def test_a_killed_dvc_takes_its_stage_along_and_the_flow_tries_again(toy: Toy) -> None:
     toy.change_source("changed")
     held = toy.hold("first")
