@@ -88,6 +88,7 @@ def time_steps(params: Params, base_classes: int) -> Timed:
             params.pretrain.backbone,
             channels=prepare.channels,
             conv4_widths=params.pretrain.conv4_widths,
+            conv4_embedding=params.pretrain.conv4_embedding,
             stored_px=prepare.image_size_px,
             input_size_px=params.pretrain.input_size_px,
             weights=params.pretrain.weights,

@@ -31,6 +31,8 @@ class EncoderSpec:
         mean: of each channel that the backbone sees, 0 (black) to 1 (white); empty is what its
             weights usually want.
         std: same scale; empty likewise.
+        flat: whether the embedding of `conv4` is its last map, and not the mean of it; others do
+            not read it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class EncoderSpec:
     input_size_px: int = 0
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
+    flat: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object that `EncoderSpec(**object)` reads back."""
@@ -51,6 +54,7 @@ def describe(
     *,
     channels: int,
     conv4_widths: Sequence[int],
+    conv4_embedding: str,
     stored_px: int,
     input_size_px: int,
     weights: str,
@@ -61,6 +65,7 @@ def describe(
         backbone: `pretrain.backbone`.
         channels: of the stored images.
         conv4_widths: filters of each block of `conv4`.
+        conv4_embedding: `pretrain.conv4_embedding`.
         stored_px: side of the stored images.
         input_size_px: side to resize them to; 0 leaves them as they are.
         weights: `pretrain.weights`; they say how images are to be normalised.
@@ -73,6 +78,7 @@ def describe(
         input_size_px or stored_px,
         wanted.mean,
         wanted.std,
+        backbone == "conv4" and conv4_embedding == "map",
     )
 
 
@@ -86,7 +92,7 @@ def build(spec: EncoderSpec) -> Encoder:
         DataError: the backbone is of a package that is not installed.
     """
     builders: dict[str, Callable[[EncoderSpec], nn.Module]] = {
-        "conv4": lambda spec: Conv4(spec.channels, spec.widths),
+        "conv4": _conv4,
         "resnet12": lambda spec: ResNet12(spec.channels),
         "simple_net": _simple_net,
         "efficientnet_lite0": lambda _: EfficientNetLite0(),
@@ -106,6 +112,12 @@ def build(spec: EncoderSpec) -> Encoder:
     )
     encoder.to(memory_format=torch.channels_last)
     return encoder
+
+
+def _conv4(spec: EncoderSpec) -> nn.Module:
+    if spec.flat and not spec.input_size_px:
+        raise ParametersError("conv4: found no size of its images, needed input_size_px")
+    return Conv4(spec.channels, spec.widths, spec.input_size_px if spec.flat else 0)
 
 
 def _simple_net(spec: EncoderSpec) -> nn.Module:

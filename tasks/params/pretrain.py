@@ -47,6 +47,7 @@ class Pretrain(Section):
 
     backbone: Annotated[str, AfterValidator(known_backbone)]
     conv4_widths: Annotated[list[PositiveInt], Field(min_length=4, max_length=4)]
+    conv4_embedding: Literal["map", "mean"]
     input_size_px: Annotated[int, Field(ge=0, le=1024)]
     weights: Annotated[str, Field(min_length=1)]
     weights_sha256: Annotated[str, AfterValidator(_digest)]

@@ -61,6 +61,7 @@ def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> No
         section.backbone,
         channels=store.channels,
         conv4_widths=section.conv4_widths,
+        conv4_embedding=section.conv4_embedding,
         stored_px=store.side_px,
         input_size_px=section.input_size_px,
         weights=section.weights,

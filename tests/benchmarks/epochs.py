@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from tasks.artifacts.image_store import Part
-from tasks.backbones.build import EncoderSpec, build
+from tasks.backbones.build import build, describe
 from tasks.heads.classifier import build_classifier
 from tasks.params_file import load_params
 from tasks.pretrain.trainer import build_trainer
@@ -18,7 +18,15 @@ from tests.conftest import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
 SECTION, SIDE_PX = PARAMS.pretrain, PARAMS.prepare.image_size_px
-SPEC = EncoderSpec("conv4", 1, tuple(SECTION.conv4_widths))
+SPEC = describe(
+    "conv4",
+    channels=1,
+    conv4_widths=SECTION.conv4_widths,
+    conv4_embedding=SECTION.conv4_embedding,
+    stored_px=SIDE_PX,
+    input_size_px=0,
+    weights="none",
+)
 CLASSES, IMAGES = 390, 128 * 40
 
 
@@ -31,8 +39,9 @@ def default_trainer() -> Trainer:
         (),
     )
     torch.manual_seed(1)
-    classifier = build_classifier(SECTION.classifier, SPEC.widths[-1], CLASSES)
-    return build_trainer(SECTION, build(SPEC), classifier, base, 1, untracked)
+    encoder = build(SPEC)
+    classifier = build_classifier(SECTION.classifier, encoder.width, CLASSES)
+    return build_trainer(SECTION, encoder, classifier, base, 1, untracked)
 
 
 def epoch(trainer: Trainer) -> None:

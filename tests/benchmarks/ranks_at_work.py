@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from tasks.artifacts.files import write_json
-from tasks.backbones.build import EncoderSpec, build
+from tasks.backbones.build import build
 from tasks.heads.classifier import build_classifier
 from tasks.params.pretrain import Pretrain
 from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import batches
 from tasks.progress import Track, untracked
 from tasks.ranks.group import ALONE, Ranks
+from tests.benchmarks.epochs import SPEC
 from tests.conftest import bars
 
 CLASSES = 64
@@ -31,7 +32,7 @@ def time_steps(
     """
     base = bars("base", CLASSES, 20, 28)
     torch.manual_seed(0)
-    encoder = build(EncoderSpec("conv4", 1, section.conv4_widths))
+    encoder = build(SPEC)
     classifier = build_classifier(section.classifier, encoder.width, CLASSES)
     trainer = build_trainer(
         section, encoder, classifier, base, 1, untracked, ranks=ranks if meet else ALONE

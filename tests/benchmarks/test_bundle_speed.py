@@ -30,8 +30,8 @@ from tasks.framing.graph import Framing
 from tasks.learners.learner import build_learner
 from tasks.learners.spec import LearnerSpec
 from tasks.progress import untracked
+from tests.benchmarks.epochs import SPEC
 from tests.benchmarks.turns import Figure, compared, taking_turns
-from tests.conftest import ROOT
 from tests.small_project import untrained
 
 pytestmark = [
@@ -58,12 +58,9 @@ class Network:
 
 
 def networks() -> list[Network]:
-    import yaml
-
-    widths = yaml.safe_load((ROOT / "params.yaml").read_text())["pretrain"]["conv4_widths"]
     return [
         Network("ResNet-18 at 84 px", EncoderSpec("resnet18", 3, ()), "crop", 84),
-        Network("Conv4 at 28 px, the default", EncoderSpec("conv4", 1, tuple(widths)), "ink", 28),
+        Network("Conv4 at 28 px, the default", SPEC, "ink", 28),
     ]
 
 

@@ -20,7 +20,8 @@ pytestmark = [
 
 def test_an_epoch_of_the_default(figure: Callable[[Figure], None]) -> None:
     trainer = default_trainer()
-    encoder, classifier = build(SPEC), build_classifier("cosine", SPEC.widths[-1], CLASSES)
+    encoder = build(SPEC)
+    classifier = build_classifier("cosine", encoder.width, CLASSES)
     images = torch.rand(SECTION.batch_size, 1, SIDE_PX, SIDE_PX)
     labels = torch.randint(0, CLASSES, (SECTION.batch_size,))
 

@@ -48,6 +48,7 @@ def described(name: str, channels: int, side_px: int, weights: str = "none") -> 
         name,
         channels=channels,
         conv4_widths=[4, 4, 8, 8],
+        conv4_embedding="mean",
         stored_px=side_px,
         input_size_px=0,
         weights=weights,
@@ -131,9 +132,11 @@ def test_the_normalisation_is_that_of_the_weights() -> None:
     assert EncoderSpec(**spec.as_json()).as_json() == spec.as_json()
 
 
-def test_simple_net_needs_the_size_of_its_images() -> None:
+def test_what_is_as_long_as_its_images_are_large_needs_their_size() -> None:
     with pytest.raises(ParametersError, match="simple_net.*needed input_size_px"):
         build(EncoderSpec("simple_net", 3))
+    with pytest.raises(ParametersError, match="needed input_size_px"):
+        build(EncoderSpec("conv4", 3, (4, 4, 4, 4), flat=True))
 
 
 def test_without_its_extra_efficientnet_lite0_says_what_to_install(

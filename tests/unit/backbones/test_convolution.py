@@ -73,14 +73,17 @@ def test_weights_keep_the_names_of_the_two_layers() -> None:
     assert names[:3] == ["blocks.0.0.weight", "blocks.0.1.weight", "blocks.0.1.bias"]
 
 
-def test_pooling_before_relu_changes_neither_embedding_nor_gradient() -> None:
-    network = Conv4(2, (4, 4, 4, 4)).double()
-    images = torch.rand(5, 2, 16, 16, dtype=torch.float64)
+@pytest.mark.parametrize("flat", [False, True], ids=["mean", "map"])
+def test_pooling_before_relu_changes_neither_embedding_nor_gradient(flat: bool) -> None:
+    network = Conv4(2, (4, 4, 4, 4), 28 if flat else 0).double()
+    images = torch.rand(5, 2, 28, 28, dtype=torch.float64)
 
     def relu_first(images: Tensor) -> Tensor:
         for convolution, norm in network.blocks:
-            images = torch.max_pool2d(torch.relu(norm(convolution(images))), 2)
-        return images.mean(dim=(2, 3))
+            images = torch.relu(norm(convolution(images)))
+            odd = images.shape[-1] % 2 if flat else 0  # zeros after ReLU win against nothing
+            images = torch.max_pool2d(torch.nn.functional.pad(images, (0, odd, 0, odd)), 2)
+        return images.flatten(1) if flat else images.mean(dim=(2, 3))
 
     ours, theirs = network(images), relu_first(images)
     assert torch.equal(ours, theirs)
@@ -91,6 +94,13 @@ def test_pooling_before_relu_changes_neither_embedding_nor_gradient() -> None:
         strict=True,
     ):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("side_px", "places"), [(16, 1), (28, 4), (40, 9), (84, 36)])
+def test_a_map_is_as_long_as_it_has_places(side_px: int, places: int) -> None:
+    network = Conv4(1, (2, 2, 2, 3), side_px)
+    assert network.width == 3 * places
+    assert network(torch.rand(2, 1, side_px, side_px)).shape == (2, network.width)
 
 
 class Watching(nn.Module):

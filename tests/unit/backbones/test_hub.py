@@ -93,6 +93,7 @@ def loaded(weights: str = "imagenet", sha256: str = "") -> torch.Tensor:
         "resnet18",
         channels=3,
         conv4_widths=[],
+        conv4_embedding="mean",
         stored_px=32,
         input_size_px=0,
         weights=weights,
