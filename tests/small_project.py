@@ -35,8 +35,10 @@ def write_project(
     learner: str = "cosine",
     input_size_px: int = 0,
     projection_dim: int = 0,
+    flat: bool = False,
 ) -> None:
-    spec = EncoderSpec(backbone, channels, WIDTHS, input_size_px)
+    side_px = input_size_px or (SIDE_PX if flat else 0)
+    spec = EncoderSpec(backbone, channels, WIDTHS, side_px, flat=flat)
     folders = [root / path for path in (PREPARED, PRETRAINED, METATRAINED, METRICS.parent)]
     for folder in folders:
         folder.mkdir(parents=True)

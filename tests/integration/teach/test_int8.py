@@ -29,7 +29,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("int8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        write_project(folder)
+        write_project(folder, flat=True)  # as the default's network embeds
         export(write_params(folder, {"export": {"teach_page": True}}), untracked)
         yield folder / BUNDLE
 
