@@ -37,8 +37,7 @@ def write_project(
     projection_dim: int = 0,
     flat: bool = False,
 ) -> None:
-    side_px = input_size_px or (SIDE_PX if flat else 0)
-    spec = EncoderSpec(backbone, channels, WIDTHS, side_px, flat=flat)
+    spec = EncoderSpec(backbone, channels, WIDTHS, input_size_px, flat=flat)
     folders = [root / path for path in (PREPARED, PRETRAINED, METATRAINED, METRICS.parent)]
     for folder in folders:
         folder.mkdir(parents=True)

@@ -19,13 +19,13 @@ from tests.conftest import ROOT
 PARAMS = load_params(ROOT / "params.yaml")
 SECTION, SIDE_PX = PARAMS.pretrain, PARAMS.prepare.image_size_px
 SPEC = describe(
-    "conv4",
-    channels=1,
+    SECTION.backbone,
+    channels=PARAMS.prepare.channels,
     conv4_widths=SECTION.conv4_widths,
     conv4_embedding=SECTION.conv4_embedding,
     stored_px=SIDE_PX,
-    input_size_px=0,
-    weights="none",
+    input_size_px=SECTION.input_size_px,
+    weights=SECTION.weights,
 )
 CLASSES, IMAGES = 390, 128 * 40
 

@@ -14,7 +14,7 @@ from tasks.fewshot import FewShotClassifier
 from tasks.progress import untracked
 from tests.conftest import write_params
 from tests.integration.teach.lessons import NAMES, SHOT, asked, read_head, save_head
-from tests.small_project import write_project
+from tests.small_project import SIDE_PX, write_project
 from tests.teach_page import open_page, pinned_runtime
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("int8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        write_project(folder, flat=True)  # as the default's network embeds
+        write_project(folder, input_size_px=SIDE_PX, flat=True)  # as the default's network
         export(write_params(folder, {"export": {"teach_page": True}}), untracked)
         yield folder / BUNDLE
 
