@@ -3,10 +3,7 @@
 import hashlib
 import logging
 import re
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +12,7 @@ from urllib.error import HTTPError, URLError
 import torch
 
 from tasks.errors import DataError
+from tasks.silence import limited_silence
 
 if TYPE_CHECKING:  # torchvision takes seconds to import
     from torchvision.models import WeightsEnum
@@ -23,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 _PAUSE_S = 2.0
-_TIMEOUT_S = 60.0  # without a single byte
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
 
@@ -63,7 +60,7 @@ def _download(url: str, path: Path, digest: str) -> None:
     for left in reversed(range(_ATTEMPTS)):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _timeout(_TIMEOUT_S):
+            with limited_silence():
                 torch.hub.download_url_to_file(url, str(path), digest or None, progress=True)
             return
         # RuntimeError is a wrong checksum: what a cut download looks like, too.
@@ -85,14 +82,3 @@ def _may_pass(error: Exception) -> bool:
     cause = error.reason if isinstance(error, URLError) else error
     cut = (RuntimeError, HTTPException, TimeoutError, ConnectionResetError, ConnectionAbortedError)
     return isinstance(cause, cut)
-
-
-@contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    """Sockets opened within give up in time; torch's downloader would wait for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from tasks.artifacts.files import complete_folder
 from tasks.artifacts.image_store import Rejected
 from tasks.errors import DataError
+from tasks.silence import limited_silence
 from tasks.sources.found import Found, FoundImage
 from tasks.sources.image_folder import sort_images
 from tasks.sources.names import alike_notes, listing, name_classes, shown
-from tasks.sources.patience import limited_patience
 from tasks.sources.quarter_turns import QUARTER_TURNS, turned_name
 from tasks.trees.joined_tree import JoinedTree
 from tasks.trees.open_tree import open_tree
@@ -177,7 +177,7 @@ def _download(root: Path) -> None:
     from torchvision.datasets import Omniglot
 
     try:
-        with complete_folder(root.resolve()) as partial, limited_patience():
+        with complete_folder(root.resolve()) as partial, limited_silence():
             for background in (True, False):
                 Omniglot(str(partial), background=background, download=True)
     except Exception as error:  # downloads, checks and unpacking fail in many ways

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from tasks.errors import DataError
+from tasks.silence import limited_silence
 from tasks.sources.names import shown, unique_names
-from tasks.sources.patience import limited_patience
 
 _KEY = "prepare.torchvision.dataset"
 _LABELS = ("targets", "labels", "_labels", "y")  # where a dataset keeps its labels
@@ -140,7 +140,7 @@ def _open(kind: Any, root: str, arguments: Mapping[str, Any], download: bool) ->
             "prepare.torchvision.download=true"
         )
     try:
-        with limited_patience():
+        with limited_silence():
             return kind(root, **arguments, download=True)
     except Exception as error:  # as above
         raise DataError(

@@ -1,4 +1,4 @@
-"""How long a download of torchvision's may hear nothing."""
+"""How long a download by torchvision or torch.hub may hear nothing."""
 
 import socket
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ SILENCE_S = 60.0
 
 
 @contextmanager
-def limited_patience() -> Iterator[None]:
-    """Give up a connection that says nothing for `SILENCE_S`; torchvision waits for ever."""
+def limited_silence() -> Iterator[None]:
+    """Give up a connection that says nothing for `SILENCE_S`; both would wait for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE_S)
     try:
