@@ -13,6 +13,7 @@ from torchvision import models
 from torchvision.models import ResNet18_Weights, WeightsEnum, resnet18
 from torchvision.models._api import Weights
 
+from tasks import silence
 from tasks.backbones import hub
 from tasks.backbones.build import build, describe
 from tasks.backbones.weights import load_weights
@@ -25,8 +26,8 @@ class Server(ThreadingHTTPServer):
     """Holds ResNet-18 weights.
 
     Attributes:
-        answers: what it does at each request, in turn: `whole`, `cut`, `damaged`, `missing` or
-            `busy`; the last one from then on.
+        answers: what it does at each request, in turn: `whole`, `cut`, `damaged`, `missing`,
+            `busy`, or `silent`, from the middle of the file; the last one from then on.
         asked: requests so far.
     """
 
@@ -39,6 +40,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
+    timeout = 60  # its own, in place of that of the client in this process
 
     def do_GET(self) -> None:
         answer = self.server.answers[min(self.server.asked, len(self.server.answers) - 1)]
@@ -50,11 +52,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if answer == "cut":
+        if answer in ("cut", "silent"):
             content = content[: len(content) // 2]
         if answer == "damaged":
             content = content[:-1] + b"x"
         self.wfile.write(content)
+        if answer == "silent":
+            self.rfile.read(1)  # until the client has gone
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
@@ -73,6 +77,7 @@ def server(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """The server, an empty cache, and torchvision's ResNet-18 weights at its address."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(hub, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(silence, "SILENCE_S", 0.5)
     digest = hashlib.sha256(content).hexdigest()[:8]
     with Server(content) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -134,7 +139,13 @@ def test_a_download_that_is_cut_is_begun_again(
 
 @pytest.mark.parametrize(
     ("answer", "asked", "told"),
-    [("cut", 3, "hash"), ("damaged", 3, "hash"), ("missing", 1, "404"), ("busy", 3, "503")],
+    [
+        ("cut", 3, "hash"),
+        ("damaged", 3, "hash"),
+        ("missing", 1, "404"),
+        ("busy", 3, "503"),
+        ("silent", 3, "timed out"),
+    ],
 )
 def test_a_download_that_fails_leaves_nothing_behind(
     server: Server, tmp_path: Path, answer: str, asked: int, told: str
