@@ -120,9 +120,9 @@ def _weights(leakage: Mapping[str, Any]) -> list[Notice]:
     return [
         Notice(
             True,
-            f"The backbone started from weights of others ({leakage['weights']}). ImageNet "
-            "weights have seen ImageNet's 1,000 classes, and classes measured here may be among "
-            + (f"them. By their names these are: {words}." if words else "them; no name is."),
+            f"The backbone started from weights of others ({leakage['weights']}), which may have "
+            "seen classes measured here. Of ImageNet's 1,000, by their names: "
+            f"{words or 'none of them'}.",
         )
     ]
 

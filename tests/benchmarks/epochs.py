@@ -17,7 +17,8 @@ from tests.benchmarks.turns import timed
 from tests.conftest import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
-SECTION, SIDE_PX = PARAMS.pretrain, PARAMS.prepare.image_size_px
+MANY = {"epochs": 1000}  # more than anybody times: a schedule refuses steps after its last
+SECTION, SIDE_PX = PARAMS.pretrain.model_copy(update=MANY), PARAMS.prepare.image_size_px
 SPEC = describe(
     SECTION.backbone,
     channels=PARAMS.prepare.channels,
