@@ -3,6 +3,8 @@
 `python -m tests.benchmarks.epochs` prints the seconds of one, after one that does not count.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -14,9 +16,9 @@ from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import Trainer, batches
 from tasks.progress import untracked
 from tests.benchmarks.turns import timed
-from tests.conftest import ROOT
 
-PARAMS = load_params(ROOT / "params.yaml")
+# Not by way of tests.conftest, which leaves torch one thread.
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 MANY = {"epochs": 1000}  # more than anybody times: a schedule refuses steps after its last
 SECTION, SIDE_PX = PARAMS.pretrain.model_copy(update=MANY), PARAMS.prepare.image_size_px
 SPEC = describe(
