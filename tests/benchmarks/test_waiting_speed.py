@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 @pytest.mark.parametrize("trainings", [1, 2])

@@ -77,7 +77,6 @@ def server(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """The server, an empty cache, and torchvision's ResNet-18 weights at its address."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(hub, "_PAUSE_S", 0.01)
-    monkeypatch.setattr(silence, "SILENCE_S", 0.5)
     digest = hashlib.sha256(content).hexdigest()[:8]
     with Server(content) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -139,13 +138,7 @@ def test_a_download_that_is_cut_is_begun_again(
 
 @pytest.mark.parametrize(
     ("answer", "asked", "told"),
-    [
-        ("cut", 3, "hash"),
-        ("damaged", 3, "hash"),
-        ("missing", 1, "404"),
-        ("busy", 3, "503"),
-        ("silent", 3, "timed out"),
-    ],
+    [("cut", 3, "hash"), ("damaged", 3, "hash"), ("missing", 1, "404"), ("busy", 3, "503")],
 )
 def test_a_download_that_fails_leaves_nothing_behind(
     server: Server, tmp_path: Path, answer: str, asked: int, told: str
@@ -154,6 +147,16 @@ def test_a_download_that_fails_leaves_nothing_behind(
     with pytest.raises(DataError, match=f"cannot be downloaded.*{told}.*copy resnet18-"):
         loaded()
     assert server.asked == asked and cached(tmp_path) == []
+
+
+def test_a_download_that_falls_silent_is_given_up(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SILENCE_S", 0.5)
+    server.answers = ["silent"]
+    with pytest.raises(DataError, match="cannot be downloaded.*timed out.*copy resnet18-"):
+        loaded()
+    assert server.asked == 3 and cached(tmp_path) == []
 
 
 def test_without_network_and_cache_one_line_says_which_file_to_put_where(

@@ -195,6 +195,10 @@ def test_what_limits_the_figures_is_told_loudly() -> None:
     text = " ".join(one.text for one in notices(loud) if one.loud)
     for words in ("TRANSDUCTIVE", "2 images (of classes such as cat)", "goldfish", "599 episodes"):
         assert words in text
+    of_no_name = {"shared": [], "weights": "letters.safetensors", "imagenet_class_names": {}}
+    limited = {**quiet, "leakage": {"checked": ["base", "novel"], **of_no_name}}
+    (told,) = [one.text for one in notices(limited) if one.loud]
+    assert "letters.safetensors" in told and "none of them" in told
 
 
 def test_protocols_that_cannot_be_are_refused() -> None:
