@@ -22,6 +22,7 @@ from tasks.device import device_of
 from tasks.episodes.augmentation import Augmentation
 from tasks.launcher import on_ranks
 from tasks.learners.selection import validation_selector
+from tasks.memory import keep_freed_memory
 from tasks.metatrain.build import learner_spec, outer_loop, settle_statistics
 from tasks.metatrain.steps import train
 from tasks.params import Params
@@ -56,6 +57,7 @@ def metatrain(params: Params, track: Track, key: str | None = None) -> None:
 def _metatrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> None:
     device = device_of(params.metatrain.device, "metatrain.device")
     optimisation.deterministic(device)
+    keep_freed_memory()
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
     encoder = read_encoder(PRETRAINED, "pretrain").to(device)

@@ -19,6 +19,7 @@ from tasks.episodes.augmentation import Augmentation
 from tasks.heads.classifier import build_classifier
 from tasks.launcher import on_ranks
 from tasks.learners.selection import validation_selector
+from tasks.memory import keep_freed_memory
 from tasks.params import Params
 from tasks.params.pretrain import Pretrain
 from tasks.pretrain.cross_validation import Decision, decision_rows, find_rates
@@ -54,6 +55,7 @@ def _pretrain(params: Params, key: str | None, track: Track, ranks: Ranks) -> No
     section = params.pretrain
     device = device_of(section.device, "pretrain.device")
     optimisation.deterministic(device)
+    keep_freed_memory()
     store = ImageStore(PREPARED)
     params.check_episodes(store.class_sizes())
     base = store.read("base")
