@@ -12,8 +12,10 @@ from tasks.backbones.encoder import Encoder, embed
 from tasks.episodes.sampler import Episodes, Pool
 from tasks.evaluate.adaptation_curve import AdaptationCurve, starts_of
 from tasks.evaluate.arms import Arm
-from tasks.evaluate.trajectories import STEPS, Start, steps_of_head
+from tasks.evaluate.trajectories import STEPS, Start
+from tasks.heads.linear import linear_logits
 from tasks.heads.prototype import membership
+from tasks.learners.steps_by_scores import steps_by_scores
 
 _REPEATS = 13  # the first warms up and does not count
 _RATE = 1.0  # any: a step takes as long at one as at another
@@ -91,7 +93,8 @@ def _seconds(
         weight, bias = start.head.adapt(raw, labels, classes)
     rates = torch.full((1, STEPS[-1]), _RATE)
     found = []
-    for step, _ in enumerate(steps_of_head(features, member, weight, bias, rates)):
+    products, scores = features @ features.transpose(-1, -2), linear_logits(features, weight, bias)
+    for step, _ in enumerate(steps_by_scores(products, scores, member, rates)):
         if step in STEPS:
             found.append(time.perf_counter() - began)
     return found

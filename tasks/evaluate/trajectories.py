@@ -1,13 +1,10 @@
 """A softmax head on its way: what it answers after so many gradient steps on the support.
 
-All of the support is in every step, and all episodes and rates go at once. Gradients lie in the
-span of the support features `X (n, dim)`, so where `n < dim` everything is turned into that span
-first, by the orthonormal `Q (dim, n)` of a QR decomposition: with `W = V Q' + W_rest` only `V`
-moves, and `W_rest` adds the same to a query's scores at every step. The numbers are those of the
-descent in full, at a tenth of the cost.
+All of the support is in every step, and all episodes and rates go at once, in terms of scores
+(`tasks.learners.steps_by_scores`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +13,8 @@ from torch import Tensor
 from tasks.episodes.sampler import Episodes
 from tasks.heads.linear import linear_logits
 from tasks.heads.prototype import membership
-from tasks.heads.softmax import cross_entropy_gradient
-from tasks.learners.inner_loop import Parameters, descend
 from tasks.learners.learner import Learner
+from tasks.learners.steps_by_scores import scores_after, steps_by_scores
 
 STEPS = (0, 1, 2, 3, 5, 10, 20, 50, 100)
 _CHUNK_FLOATS = 2_000_000  # of one chunk of episodes, 8 MB: what a processor keeps at hand
@@ -36,35 +32,6 @@ class Start:
 
     features: Learner
     head: Learner | None
-
-
-def steps_of_head(
-    features: Tensor, member: Tensor, weight: Tensor, bias: Tensor, rates: Tensor
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield weight and bias before the first step and after each one.
-
-    Args:
-        features: of the support, `(episode, support, dim)`.
-        member: its one-hot rows, `(episode, support, way)`.
-        weight: to start from, `(episode, way, dim)`.
-        bias: to start from, `(episode, way)`.
-        rates: of each option and step, `(option, step)`.
-
-    Yields:
-        `(option, episode, way, dim)` and `(option, episode, way)`.
-    """
-    options = rates.shape[0]
-    features, member, weight, bias = (
-        one.expand(options, *one.shape) for one in (features, member, weight, bias)
-    )
-
-    def gradient(at: Parameters) -> Parameters:
-        slopes = cross_entropy_gradient(features, member, at["weight"], at["bias"])
-        return dict(zip(("weight", "bias"), slopes, strict=True))
-
-    each = [{"weight": rate[:, None, None, None], "bias": rate[:, None, None]} for rate in rates.T]
-    for state in descend({"weight": weight, "bias": bias}, gradient, each):
-        yield state["weight"], state["bias"]
 
 
 @torch.no_grad()
@@ -98,10 +65,10 @@ def accuracies_along(
 
 def episodes_at_once(embeddings: Tensor, episodes: Episodes, rates: Tensor) -> int:
     """How many episodes are descended on together; arguments as in `accuracies_along`."""
-    way, shot = (int(one) for one in episodes.support.shape[1:])
-    support = way * shot
-    dim = embeddings.shape[1]
-    floats = way * min(support, dim) * len(rates) + (int(episodes.query[0].size) + support) * dim
+    way, queries = (int(one) for one in episodes.query.shape[1:])
+    support = way * int(episodes.support.shape[2])
+    images = support + way * queries
+    floats = images * (embeddings.shape[1] + support + way * len(rates))
     return max(1, _CHUNK_FLOATS // floats)
 
 
@@ -119,16 +86,13 @@ def _chunk(
         weight, bias = features.new_zeros(count, way, features.shape[-1]), raw.new_zeros(count, way)
     else:
         weight, bias = start.head.adapt(raw, labels, classes)
-    rest: Tensor | float = 0.0
-    if features.shape[-2] < features.shape[-1]:
-        span = torch.linalg.qr(features.transpose(-1, -2)).Q
-        inside = weight @ span
-        rest = query @ (weight - inside @ span.transpose(-1, -2)).transpose(-1, -2)
-        features, query, weight = features @ span, query @ span, inside
-    truth = classes.repeat_interleave(episodes.query.shape[2])
+    begun = linear_logits(query, weight, bias)
+    products, across = (one @ features.transpose(-1, -2) for one in (features, query))
+    truth = classes.repeat_interleave(episodes.query.shape[2])[:, None]
     found = []
-    for step, (now, offset) in enumerate(steps_of_head(features, member, weight, bias, rates)):
+    scores = linear_logits(features, weight, bias)
+    for step, taken in enumerate(steps_by_scores(products, scores, member, rates)):
         if step in listed:
-            scores = linear_logits(query.expand(len(now), *query.shape), now, offset) + rest
-            found.append((scores.argmax(dim=-1) == truth).to(torch.float64).mean(dim=-1))
+            answers = scores_after(begun, across, taken).argmax(dim=-1)
+            found.append((answers == truth).to(torch.float64).mean(dim=-2).T)
     return torch.stack(found, dim=1)

@@ -45,6 +45,7 @@ from tasks.heads.softmax import cross_entropy_gradient
 from tasks.learners.inner_loop import Parameters, descend, gradient_of, last
 from tasks.learners.rates import RateKind, Rates
 from tasks.learners.spec import LearnerSpec
+from tasks.learners.steps_by_scores import steps_by_scores
 
 WEIGHT, BIAS = "head.weight", "head.bias"
 NETWORK = "encoder."
@@ -117,13 +118,15 @@ class GradientLearner(nn.Module):
         """Weight and bias after the inner steps of the head alone; see `Learner.adapt`."""
         member = membership(labels, classes, embeddings.dtype)
         features, absent = self.features(embeddings), absent_bias(member)
+        start, rates = self._start(features, member), self.rates((WEIGHT, BIAS))
+        fewer_images = features.shape[-2] < features.shape[-1]
+        if self.rates.alike_within_steps and fewer_images and not torch.is_grad_enabled():
+            return _adapted_by_scores(features, member, start[WEIGHT], absent, rates)
 
         def gradient(at: Parameters) -> Parameters:
             weight, bias = cross_entropy_gradient(features, member, at[WEIGHT], at[BIAS] + absent)
             return {WEIGHT: weight, BIAS: bias}
 
-        start = self._start(features, member)
-        rates = self.rates((WEIGHT, BIAS))
         rule = last(descend(start, gradient, rates, first_order=self.first_order))
         return rule[WEIGHT], rule[BIAS] + absent
 
@@ -211,3 +214,18 @@ class GradientLearner(nn.Module):
         else:
             weight = self.scale * direction(means)
         return {WEIGHT: weight, BIAS: torch.zeros_like(means[..., 0])}
+
+
+def _adapted_by_scores(
+    features: Tensor,
+    member: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    rates: Sequence[Mapping[str, Tensor | float]],
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias after the steps, which moved them at the same rates."""
+    products, scores = features @ features.transpose(-1, -2), linear_logits(features, weight, bias)
+    of_steps = features.new_tensor([[float(rate[WEIGHT]) for rate in rates]])
+    *_, taken = steps_by_scores(products, scores, member, of_steps)
+    errors = taken[..., 0, :]
+    return weight - errors.transpose(-1, -2) @ features, bias - errors.sum(dim=-2)

@@ -49,6 +49,11 @@ class Rates(nn.Module):
                 for name, rate in initial.items()
             )
 
+    @property
+    def alike_within_steps(self) -> bool:
+        """Whether a step moves weight and bias of the head at one rate."""
+        return self.kind in ("fixed", "per_step")
+
     def forward(self, moved: Sequence[str] | None = None) -> list[dict[str, Tensor | float]]:
         """The rates of each step by parameter name.
 

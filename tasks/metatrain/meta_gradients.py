@@ -239,14 +239,12 @@ class OneByOne:
             loss += float(part.detach())
         # The gradient of <adapted, its slope>, which is the chain rule. Given slopes by themselves,
         # torch imports its tracer of graphs first: 45 MB that stay.
-        led_back = torch.stack(
-            [
-                torch.sum(value * at[name].grad)
-                for name, value in adapted.items()
-                if value.requires_grad
-            ]
-        ).sum()
-        slopes = torch.autograd.grad(led_back, moving, allow_unused=True)
+        products = [
+            torch.sum(adapted[name] * slope)
+            for name, value in at.items()
+            if adapted[name].requires_grad and (slope := value.grad) is not None
+        ]
+        slopes = torch.autograd.grad(torch.stack(products).sum(), moving, allow_unused=True)
         return loss, slopes
 
 
