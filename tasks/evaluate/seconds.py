@@ -93,7 +93,8 @@ def _seconds(
         weight, bias = start.head.adapt(raw, labels, classes)
     rates = torch.full((1, STEPS[-1]), _RATE)
     found = []
-    products, scores = features @ features.transpose(-1, -2), linear_logits(features, weight, bias)
+    products = features @ features.transpose(-1, -2)
+    scores = linear_logits(features, weight, bias).transpose(-1, -2)
     for step, _ in enumerate(steps_by_scores(products, scores, member, rates)):
         if step in STEPS:
             found.append(time.perf_counter() - began)

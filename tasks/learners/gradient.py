@@ -224,8 +224,9 @@ def _adapted_by_scores(
     rates: Sequence[Mapping[str, Tensor | float]],
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias after the steps, which moved them at the same rates."""
-    products, scores = features @ features.transpose(-1, -2), linear_logits(features, weight, bias)
+    products = features @ features.transpose(-1, -2)
+    scores = linear_logits(features, weight, bias).transpose(-1, -2)
     of_steps = features.new_tensor([[float(rate[WEIGHT]) for rate in rates]])
     *_, taken = steps_by_scores(products, scores, member, of_steps)
-    errors = taken[..., 0, :]
-    return weight - errors.transpose(-1, -2) @ features, bias - errors.sum(dim=-2)
+    errors = taken[..., 0, :, :]
+    return weight - errors @ features, bias - errors.sum(dim=-1)

@@ -75,7 +75,7 @@ def test_the_meta_curve_begins_at_the_learner_without_steps(name: str) -> None:
 
 @pytest.mark.parametrize("shot", [1, 5])
 def test_the_curve_passes_through_what_the_learner_itself_adapts_to(shot: int) -> None:
-    """Five shots make more images than dimensions: with and without the span."""
+    """Five shots make more images than dimensions."""
     embeddings, labels = clouds()
     one = arm(replace(SPEC, name="linear_fine_tuning"))
     episodes = drawn(labels, shot=shot)
