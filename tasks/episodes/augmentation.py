@@ -112,10 +112,13 @@ class Augmentation:
     def _thickness(self, ink: Tensor, draws: "_Draws") -> Tensor:
         """Blend with the strokes one pixel thicker or thinner, by a random share."""
         chosen = draws.uniform(0.0, 1.0) < self.thickness_probability
-        share = (draws.uniform(0.0, 1.0) * chosen)[:, None, None, None]
-        thicker, thinner = _neighbours(ink, torch.maximum), _neighbours(ink, torch.minimum)
-        grows = (draws.uniform(0.0, 1.0) < 0.5)[:, None, None, None]
-        return torch.lerp(ink, torch.where(grows, thicker, thinner), share)
+        share = draws.uniform(0.0, 1.0)[:, None, None, None]
+        grows = draws.uniform(0.0, 1.0) < 0.5
+        changed = ink.clone()
+        for which, choose in ((chosen & grows, torch.maximum), (chosen & ~grows, torch.minimum)):
+            some = ink[which]
+            changed[which] = torch.lerp(some, _neighbours(some, choose), share[which])
+        return changed
 
     def _blurred(self, ink: Tensor, draws: "_Draws") -> Tensor:
         """Shrink to a random side, the same for the whole batch, and enlarge again."""
