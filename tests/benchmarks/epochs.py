@@ -11,6 +11,7 @@ import torch
 from tasks.artifacts.image_store import Part
 from tasks.backbones.build import build, describe
 from tasks.heads.classifier import build_classifier
+from tasks.memory import keep_freed_memory
 from tasks.params_file import load_params
 from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import Trainer, batches
@@ -30,11 +31,12 @@ SPEC = describe(
     input_size_px=SECTION.input_size_px,
     weights=SECTION.weights,
 )
-CLASSES, IMAGES = 390, 128 * 40
+CLASSES, IMAGES = 3155, 128 * 15  # as many classes as the default has
 
 
 def default_trainer() -> Trainer:
-    """What takes the steps."""
+    """What takes the steps, in a process set up as the stage sets up its own."""
+    keep_freed_memory()
     rng = np.random.default_rng(1)
     base = Part(
         rng.integers(0, 256, (IMAGES, SIDE_PX, SIDE_PX, 1), dtype=np.uint8),

@@ -10,6 +10,7 @@ import torch
 from tasks.artifacts.files import write_json
 from tasks.backbones.build import build
 from tasks.heads.classifier import build_classifier
+from tasks.memory import keep_freed_memory
 from tasks.params.pretrain import Pretrain
 from tasks.pretrain.trainer import build_trainer
 from tasks.pretrain.training import batches
@@ -30,6 +31,7 @@ def time_steps(
     Ranks that do not meet train each a model of its own on its part of every batch: what several
     processes could do at best.
     """
+    keep_freed_memory()
     base = bars("base", CLASSES, 20, 28)
     torch.manual_seed(0)
     encoder = build(SPEC)

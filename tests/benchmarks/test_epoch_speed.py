@@ -33,7 +33,7 @@ def test_an_epoch_of_the_default(figure: Callable[[Figure], None]) -> None:
             scores = classifier(encoder(images))
             F.cross_entropy(scores, labels, label_smoothing=SECTION.label_smoothing).backward()
 
-    ours, theirs = taking_turns(lambda: epoch(trainer), floor, rounds=7)
+    ours, theirs = taking_turns(lambda: epoch(trainer), floor, rounds=15)
     figure(
         compared(
             f"pretraining on {IMAGES:,} images of the default: epoch over forward and backward",

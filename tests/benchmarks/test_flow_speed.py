@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["server", "toy", "toy_alone", "toy_template"]
 
 STAGES = ("first", "second", "third")
-ROUNDS = 5
+ROUNDS = 3
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 

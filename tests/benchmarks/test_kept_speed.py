@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.usefixtures("two_threads"),
 ]
 
-IMAGES, STORED_PX, SEEN_PX = 2000, 96, 128
+IMAGES, STORED_PX, SEEN_PX = 1000, 96, 128
 
 
 def test_embedding_again(

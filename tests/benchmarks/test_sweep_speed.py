@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["project", "server", "toy", "toy_template"]
 
-WORK_S = float(os.environ.get("SWEEP_WORK_S", "20"))  # of one evaluate, on a core of its own
+WORK_S = float(os.environ.get("SWEEP_WORK_S", "12"))  # of one evaluate, on a core of its own
 WORKERS = 2
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
