@@ -31,7 +31,7 @@ SPEC = describe(
     input_size_px=SECTION.input_size_px,
     weights=SECTION.weights,
 )
-CLASSES, IMAGES = 3155, 128 * 15  # as many classes as the default has
+CLASSES, IMAGES = 3155, 128 * 6  # as many classes as the default has
 
 
 def default_trainer() -> Trainer:

@@ -30,7 +30,7 @@ from tests.conftest import TINY, merged, write_params
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
 IMAGES = int(os.environ.get("HEADSTART_BENCH_IMAGES", "20000"))
-PER_CLASS = 100
+PER_CLASS, COPIES = 100, 10
 SIDE_PX = 64
 ROUNDS = 3
 PROCESSES = 2
@@ -50,11 +50,11 @@ CHANGES = {
 
 
 def _write_class(number: int) -> None:
-    """JPEGs of 256 px with the grain of photographs, 20 kB each."""
+    """JPEGs of 256 px with the grain of photographs, 20 kB each; of every ten, nine are shifted."""
     folder = Path("photos") / f"class {number:04d}"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(number)
-    for index in range(PER_CLASS):
+    for first in range(0, PER_CLASS, COPIES):
         layers = [
             np.asarray(
                 Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).resize(
@@ -66,7 +66,15 @@ def _write_class(number: int) -> None:
         ]
         noise = rng.normal(0, 6, (256, 256, 3))
         pixels = (0.7 * layers[0] + 0.3 * layers[1] + noise).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{index:03d}.jpg", quality=85)
+        for copy in range(COPIES):
+            shifted = Image.fromarray(np.roll(pixels, 8 * copy, axis=1))
+            (folder / f"{first + copy:03d}.jpg").write_bytes(_jpeg(shifted))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    file = BytesIO()
+    image.save(file, "JPEG", quality=85)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +156,8 @@ def _write_new(index: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
     image = Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC)
-    file = BytesIO()
-    image.save(file, "JPEG", quality=85)
-    (Path("photos") / f"class {index:04d}" / f"new {seed}.jpg").write_bytes(file.getvalue())
+    path = Path("photos") / f"class {index:04d}" / f"new {seed}.jpg"
+    path.write_bytes(_jpeg(image))
 
 
 def test_reading_the_store_against_a_data_loader(

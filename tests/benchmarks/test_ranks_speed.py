@@ -22,7 +22,7 @@ from tests.threads import torch_threads
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
-STEPS = int(os.environ.get("HEADSTART_BENCH_STEPS", "15"))
+STEPS = int(os.environ.get("HEADSTART_BENCH_STEPS", "10"))
 ROUNDS = 3
 SIDES = {
     "1 process, 1 thread": (1, 1, True),

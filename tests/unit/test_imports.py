@@ -10,3 +10,15 @@ def test_stages_start_without_what_takes_seconds_to_import_and_is_rarely_needed(
         "print({'torchvision', 'scipy.stats', 'prefect', 'dvc'} & set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_an_evaluation_is_made_deterministic_without_torchs_compiler() -> None:
+    code = (
+        "import sys, torch, tasks.evaluate.stage; from tasks.optimisation import deterministic; "
+        "deterministic(); "
+        "print(torch.are_deterministic_algorithms_enabled(), 'torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == [
+        "True",
+        "False",
+    ]

@@ -3,13 +3,12 @@
 import ctypes
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tasks.memory import keep_freed_memory
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 NEW_PAGES = """
 import resource
 import torch
