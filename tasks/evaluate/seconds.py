@@ -13,7 +13,6 @@ from tasks.episodes.sampler import Episodes, Pool
 from tasks.evaluate.adaptation_curve import AdaptationCurve, starts_of
 from tasks.evaluate.arms import Arm
 from tasks.evaluate.trajectories import STEPS, Start
-from tasks.heads.linear import linear_logits
 from tasks.heads.prototype import membership
 from tasks.learners.steps_by_scores import steps_by_scores
 
@@ -93,9 +92,7 @@ def _seconds(
         weight, bias = start.head.adapt(raw, labels, classes)
     rates = torch.full((1, STEPS[-1]), _RATE)
     found = []
-    products = features @ features.transpose(-1, -2)
-    scores = linear_logits(features, weight, bias).transpose(-1, -2)
-    for step, _ in enumerate(steps_by_scores(products, scores, member, rates)):
+    for step, _ in enumerate(steps_by_scores(features, member, weight, bias, rates)):
         if step in STEPS:
             found.append(time.perf_counter() - began)
     return found

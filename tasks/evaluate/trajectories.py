@@ -86,12 +86,12 @@ def _chunk(
         weight, bias = features.new_zeros(count, way, features.shape[-1]), raw.new_zeros(count, way)
     else:
         weight, bias = start.head.adapt(raw, labels, classes)
-    known, asked = (linear_logits(one, weight, bias).transpose(-1, -2) for one in (features, query))
-    products, across = (features @ one.transpose(-1, -2) for one in (features, query))
+    begun = linear_logits(query, weight, bias).transpose(-1, -2)
+    products = features @ query.transpose(-1, -2)
     truth = classes.repeat_interleave(episodes.query.shape[2])
     found = []
-    for step, taken in enumerate(steps_by_scores(products, known, member, rates)):
+    for step, taken in enumerate(steps_by_scores(features, member, weight, bias, rates)):
         if step in listed:
-            answers = scores_after(asked, across, taken).argmax(dim=-2)
+            answers = scores_after(begun, products, taken).argmax(dim=-2)
             found.append((answers == truth).to(torch.float64).mean(dim=-1).T)
     return torch.stack(found, dim=1)

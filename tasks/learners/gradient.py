@@ -151,8 +151,7 @@ class GradientLearner(nn.Module):
         Returns:
             The parameters for `network_logits`.
         """
-        *_, adapted = self.network_steps(encoder, images, labels, classes)
-        return adapted
+        return last(self.network_steps(encoder, images, labels, classes))
 
     def network_steps(
         self,
@@ -224,9 +223,7 @@ def _adapted_by_scores(
     rates: Sequence[Mapping[str, Tensor | float]],
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias after the steps, which moved them at the same rates."""
-    products = features @ features.transpose(-1, -2)
-    scores = linear_logits(features, weight, bias).transpose(-1, -2)
     of_steps = features.new_tensor([[float(rate[WEIGHT]) for rate in rates]])
-    *_, taken = steps_by_scores(products, scores, member, of_steps)
+    taken = last(steps_by_scores(features, member, weight, bias, of_steps))
     errors = taken[..., 0, :, :]
     return weight - errors @ features, bias - errors.sum(dim=-1)

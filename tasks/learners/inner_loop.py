@@ -12,13 +12,16 @@ Source: Finn, Abbeel and Levine, Model-Agnostic Meta-Learning, 2017, equation 1;
 Meta-SGD, 2017, equation 3 (a rate for each parameter).
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 Parameters = Mapping[str, Tensor]
 Gradient = Callable[[Parameters], Parameters]
+State = TypeVar("State")
 
 
 def descend(
@@ -55,11 +58,9 @@ def _moved(value: Tensor, rate: Tensor | float, slope: Tensor, first_order: bool
     return value - rate * (slope.detach() if first_order else slope)
 
 
-def last(states: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The parameters after the last step; those before it are let go of."""
-    state: dict[str, Tensor] = {}
-    for state in states:  # noqa: B007
-        pass
+def last(states: Iterator[State]) -> State:
+    """What there is after the last step; what was before it is let go of."""
+    (state,) = deque(states, maxlen=1)
     return state
 
 

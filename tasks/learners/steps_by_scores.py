@@ -23,29 +23,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tasks.heads.linear import linear_logits
+
 _NEVER = -1e30  # its share is exactly 0, as with -inf, and all of them make a softmax
 
 
 def steps_by_scores(
-    products: Float[Tensor, "*episodes support support"],
-    scores: Float[Tensor, "*episodes way support"],
+    features: Float[Tensor, "*episodes support dim"],
     member: Float[Tensor, "*episodes support way"],
+    weight: Float[Tensor, "*episodes way dim"],
+    bias: Float[Tensor, "*episodes way"],
     rates: Float[Tensor, "option step"],
 ) -> Iterator[Float[Tensor, "*episodes option way support"]]:
     """Yield the errors taken so far, `A`, before the first step and after each one.
 
     Args:
-        products: `XX'`, of each two support images.
-        scores: of the support before the first step, bias included; -inf for a class that must not
-            be predicted.
+        features: of the support, `X`.
         member: one-hot rows of `tasks.heads.prototype.membership`; a row of zeros does not count.
+        weight: to start from.
+        bias: likewise; -inf for a class that must not be predicted.
         rates: of weight and bias alike, for each option and step.
     """
     known = member.sum(dim=-1)
     share = (known / known.sum(dim=-1, keepdim=True).clamp(min=1))[..., None, None, :]
-    system, truth = products + 1, member.transpose(-1, -2)[..., None, :, :].contiguous()
-    now = scores.clamp(min=_NEVER)[..., None, :, :]
-    now = now.expand(*scores.shape[:-2], len(rates), *scores.shape[-2:])
+    system = features @ features.transpose(-1, -2) + 1
+    scores = linear_logits(features, weight, bias).transpose(-1, -2).clamp(min=_NEVER)
+    truth = member.transpose(-1, -2)[..., None, :, :].contiguous()
+    now = scores[..., None, :, :].expand(*scores.shape[:-2], len(rates), *scores.shape[-2:])
     taken = torch.zeros_like(now)
     yield taken
     for rate in rates.T:

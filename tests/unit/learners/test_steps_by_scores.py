@@ -45,13 +45,13 @@ def test_the_scores_of_queries_are_those_of_the_weights(labels: list[int], seed:
     features, query = drawn(2, len(labels), DIM), drawn(2, QUERIES, DIM)
     weight, bias = drawn(2, WAY, DIM), absent_bias(member)
     rates = drawn(2, STEPS).abs()
-    known, asked = (linear_logits(one, weight, bias).mT for one in (features, query))
-    taken = list(steps_by_scores(features @ features.mT, known, member, rates))
+    begun = linear_logits(query, weight, bias).mT
+    taken = list(steps_by_scores(features, member, weight, bias, rates))
     assert len(taken) == STEPS + 1
     for option, of_steps in enumerate(rates):
         found = weights_along(features, member, weight, bias, of_steps)
         for state, errors in zip(found, taken, strict=True):
-            scores = scores_after(asked, features @ query.mT, errors)[:, option].mT
+            scores = scores_after(begun, features @ query.mT, errors)[:, option].mT
             there = linear_logits(query, state["weight"], state["bias"])
             torch.testing.assert_close(scores, there, rtol=1e-9, atol=1e-9)
 
