@@ -223,7 +223,7 @@ def _adapted_by_scores(
     rates: Sequence[Mapping[str, Tensor | float]],
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias after the steps, which moved them at the same rates."""
-    of_steps = features.new_tensor([[float(rate[WEIGHT]) for rate in rates]])
-    taken = last(steps_by_scores(features, member, weight, bias, of_steps))
+    each = torch.tensor([[float(rate[WEIGHT]) for rate in rates]], dtype=features.dtype)
+    taken = last(steps_by_scores(features, member, weight, bias, each.to(features.device)))
     errors = taken[..., 0, :, :]
     return weight - errors @ features, bias - errors.sum(dim=-1)
