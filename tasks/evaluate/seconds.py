@@ -84,12 +84,8 @@ def _seconds(
     labels = torch.from_numpy(episode.support_labels())
     began = time.perf_counter()
     raw = embed(encoder, images[episode.support.ravel()]).view(1, way * shot, -1)
-    features = start.features.features(raw)
+    features, weight, bias = start.rule(raw, labels, classes)
     member = membership(labels, classes, raw.dtype)
-    if start.head is None:
-        weight, bias = features.new_zeros(1, way, features.shape[-1]), raw.new_zeros(1, way)
-    else:
-        weight, bias = start.head.adapt(raw, labels, classes)
     rates = torch.full((1, STEPS[-1]), _RATE)
     found = []
     for step, _ in enumerate(steps_by_scores(features, member, weight, bias, rates)):

@@ -33,6 +33,20 @@ class Start:
     features: Learner
     head: Learner | None
 
+    def rule(self, raw: Tensor, labels: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of the support, and the weight and bias to start from.
+
+        Args:
+            raw: embeddings of the support, `(episode, support, dim)`.
+            labels: class of each, `(episode, support)`.
+            classes: labels to tell apart.
+        """
+        features = self.features.features(raw)
+        if self.head is not None:
+            return features, *self.head.adapt(raw, labels, classes)
+        bias = features.new_zeros(len(raw), len(classes))
+        return features, features.new_zeros(*bias.shape, features.shape[-1]), bias
+
 
 @torch.no_grad()
 def accuracies_along(
@@ -75,17 +89,12 @@ def episodes_at_once(embeddings: Tensor, episodes: Episodes, rates: Tensor) -> i
 def _chunk(
     start: Start, embeddings: Tensor, episodes: Episodes, rates: Tensor, listed: Sequence[int]
 ) -> Tensor:
-    count, way, _ = episodes.support.shape
-    classes = torch.arange(way)
+    classes = torch.arange(episodes.support.shape[1])
     raw = embeddings[torch.from_numpy(episodes.support).flatten(1)]
     labels = torch.from_numpy(episodes.support_labels())
     member = membership(labels, classes, raw.dtype)
-    features = start.features.features(raw)
+    features, weight, bias = start.rule(raw, labels, classes)
     query = start.features.features(embeddings[torch.from_numpy(episodes.query).flatten(1)])
-    if start.head is None:
-        weight, bias = features.new_zeros(count, way, features.shape[-1]), raw.new_zeros(count, way)
-    else:
-        weight, bias = start.head.adapt(raw, labels, classes)
     begun = linear_logits(query, weight, bias).transpose(-1, -2)
     products = features @ query.transpose(-1, -2)
     truth = classes.repeat_interleave(episodes.query.shape[2])
