@@ -15,7 +15,11 @@ from rich.table import Table
 from tasks.artifacts.layout import BUNDLE
 from tests.benchmarks.turns import Figure, spread
 from tests.conftest import GOLDEN_BUNDLE, ROOT
+from tests.integration.conftest import server, toy, toy_alone, toy_template
 from tests.threads import torch_threads
+
+# One server and one template for all benchmarks that run flows.
+__all__ = ["server", "toy", "toy_alone", "toy_template"]
 
 _FOUND = pytest.StashKey[list[Figure]]()
 _VERSIONS = ("torch", "numpy", "onnxruntime", "easyfsl")

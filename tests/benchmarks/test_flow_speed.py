@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.benchmarks.turns import Figure, taking_turns
-from tests.integration.conftest import server, toy, toy_alone, toy_template
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Toy
-
-__all__ = ["server", "toy", "toy_alone", "toy_template"]
 
 STAGES = ("first", "second", "third")
 ROUNDS = 3

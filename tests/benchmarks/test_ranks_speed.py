@@ -22,8 +22,8 @@ from tests.threads import torch_threads
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
-STEPS = int(os.environ.get("HEADSTART_BENCH_STEPS", "10"))
-ROUNDS = 3
+STEPS = int(os.environ.get("HEADSTART_BENCH_STEPS", "15"))
+ROUNDS = 2
 SIDES = {
     "1 process, 1 thread": (1, 1, True),
     "1 process, 2 threads": (1, 2, True),

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.benchmarks.turns import Figure, compared
-from tests.integration.conftest import server, toy, toy_template
 from tests.integration.test_sweep import ask, commit, project, results
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Toy
 
-__all__ = ["project", "server", "toy", "toy_template"]
+__all__ = ["project"]
 
 WORK_S = float(os.environ.get("SWEEP_WORK_S", "12"))  # of one evaluate, on a core of its own
 WORKERS = 2
