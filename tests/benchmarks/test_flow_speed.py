@@ -44,7 +44,7 @@ def test_all_stages_run(toy: Toy, figure: Callable[[Figure], None]) -> None:
             code, output = toy.run(sys.executable, "toy.py", stage)
             assert code == 0, output
 
-    by_flow, by_hand = taking_turns(flow, bare, rounds=ROUNDS)
+    by_flow, by_hand = taking_turns(flow, bare, rounds=ROUNDS, warm_up=0)
     above = (median(by_flow) - median(by_hand)) / len(STAGES)
     sides = {"flow, warm server": by_flow, "bare": by_hand}
     what = "above the bare stages, for each, the start included"
@@ -64,6 +64,6 @@ def test_nothing_changed_with_a_server_of_its_own(
 def _figure_of_idle(
     toy: Toy, against: str, asked_for: str, figure: Callable[[Figure], None]
 ) -> None:
-    (seconds,) = taking_turns(lambda: headstart_run(toy, "up to date"), rounds=ROUNDS)
+    (seconds,) = taking_turns(lambda: headstart_run(toy, "up to date"), rounds=ROUNDS, warm_up=0)
     what = f"`headstart run`, nothing changed, {against}"
     figure(Figure(what, asked_for, median(seconds), "s", {"all of it": seconds}))

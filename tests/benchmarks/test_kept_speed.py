@@ -41,7 +41,7 @@ def test_embedding_again(
         embed_kept(encoder, images)
 
     plain, kept, again = taking_turns(
-        lambda: embed(encoder, images), first, later, rounds=3, warm_up=0
+        lambda: embed(encoder, images), first, later, rounds=2, warm_up=0
     )
     what = f"{IMAGES:,} photographs of {STORED_PX} px by efficientnet_lite0 at {SEEN_PX} px"
     figure(compared(f"{what}: embedded again", "", ("embedded", plain), ("kept", again)))

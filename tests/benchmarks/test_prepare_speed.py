@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 IMAGES = int(os.environ.get("HEADSTART_BENCH_IMAGES", "20000"))
 PER_CLASS, COPIES = 100, 10
 SIDE_PX = 64
-ROUNDS = 3
+ROUNDS = 2
 PROCESSES = 2
 
 CHANGES = {
