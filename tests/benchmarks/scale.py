@@ -225,6 +225,7 @@ def warm_up() -> None:
     import torch
 
     torch.set_num_threads(1)
+    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch's compiler: seconds
     for stage in STAGES:
         _work_of(stage)
 
