@@ -66,7 +66,8 @@ def main() -> None:
     """Measure, fit, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path())
-    parser.add_argument("--series", nargs="*", default=[one.__name__[1:] for one in SERIES])
+    names = [one.__name__[1:] for one in SERIES]
+    parser.add_argument("--series", nargs="+", choices=names, default=names)
     given = parser.parse_args()
     record = given.out.absolute() / "results.json"
     record.parent.mkdir(parents=True, exist_ok=True)
