@@ -16,7 +16,7 @@ from tasks.sources import glyphs, typefaces
 from tests.conftest import ROOT
 from tests.integration.conftest import Server, Toy, checkout
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # every command, one after the other
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
