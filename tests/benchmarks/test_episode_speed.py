@@ -80,7 +80,7 @@ def test_from_raw_images(mended: None, figure: Callable[[Figure], None]) -> None
         embedding.append(time.perf_counter() - started)
         return ours(embeddings)
 
-    peer, own = taking_turns(theirs(raw, encoder), embed_and_evaluate, rounds=2, warm_up=0)
+    peer, own = taking_turns(theirs(raw, encoder), embed_and_evaluate, rounds=3, warm_up=0)
     figure(
         compared(
             f"{EPISODES:,} five-way five-shot episodes of {len(LABELS)} raw {SIDE_PX} px images",

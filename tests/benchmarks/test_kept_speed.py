@@ -37,12 +37,8 @@ def test_embedding_again(
         shutil.rmtree(tmp_path / "embeddings", ignore_errors=True)
         embed_kept(encoder, images)
 
-    def later() -> None:
-        embed_kept(encoder, images)
-
-    plain, kept, again = taking_turns(
-        lambda: embed(encoder, images), first, later, rounds=2, warm_up=0
-    )
+    sides = lambda: embed(encoder, images), first, lambda: embed_kept(encoder, images)
+    plain, kept, again = taking_turns(*sides, rounds=2, warm_up=0)
     what = f"{IMAGES:,} photographs of {STORED_PX} px by efficientnet_lite0 at {SEEN_PX} px"
     figure(compared(f"{what}: embedded again", "", ("embedded", plain), ("kept", again)))
     figure(compared(f"{what}: the first time", "", ("and kept", kept), ("embedded", plain)))

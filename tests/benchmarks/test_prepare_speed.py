@@ -135,10 +135,10 @@ def test_prepare_against_plain_decoding(project: Path, figure: Callable[[Figure]
             _write_new(index, time.time_ns())
         prepare(params, untracked)
 
-    sides = (("floor", floor), ("ours", ours), ("ten new", again))
-    decoded, prepared, ten = taking_turns(*(one for _, one in sides), rounds=ROUNDS, warm_up=0)
+    decoded, prepared, ten = taking_turns(floor, ours, again, rounds=ROUNDS, warm_up=0)
     memory: dict[str, int] = {}
-    for name, work in sides[:2]:  # apart from the times: looking takes time itself
+    # Apart from the times: looking takes time itself.
+    for name, work in (("floor", floor), ("ours", ours)):
         watch = Memory()
         work()
         memory[name] = watch.stop()

@@ -47,8 +47,7 @@ def spread(values: Sequence[float]) -> str:
     """Median, quartiles and number of values; of three or fewer the least and the most."""
     if len(values) < 2:
         return f"{values[0]:.4g} (n 1)"
-    quartiles = quantiles(values, n=4) if len(values) > 3 else [min(values), max(values)]
-    low, high = quartiles[0], quartiles[-1]
+    low, high = quantiles(values, n=4)[::2] if len(values) > 3 else (min(values), max(values))
     return f"{median(values):.4g} ({low:.4g} to {high:.4g}, n {len(values)})"
 
 
