@@ -87,7 +87,7 @@ def test_every_command_of_the_readme_works_in_order(project: Toy) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,  # against a hang: a sweep took 218 s on a slow machine, alone
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
