@@ -4,8 +4,11 @@
 
 From the project's root. Every run of a stage is a process of its own with one thread, on noise of
 28 pixels and a small network. What counts is processor time, its own and its workers': other
-programs on the machine hardly change it, unlike the wall time that stands beside it.
-`--series` takes some of them; rows of a record that is there already stay beside the new ones.
+programs on the machine hardly change it, unlike the wall time that stands beside it. All of it is
+run `--rounds` times, one round after the other, so that what the machine does meanwhile falls on
+all sizes; lines are fitted through every run. `--series` takes some of the series; rows of a record
+that is there already stay beside the new ones.
+
 Writes `results.json`; `tests.benchmarks.scale_chart` draws it.
 """
 
@@ -68,17 +71,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path())
     names = [one.__name__[1:] for one in SERIES]
     parser.add_argument("--series", nargs="+", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     record = given.out.absolute() / "results.json"
     record.parent.mkdir(parents=True, exist_ok=True)
     warm_up()
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        os.environ["HEADSTART_CACHE"] = folder
-        for series in SERIES:
-            if series.__name__[1:] in given.series:
-                for row in series():
-                    print(row, flush=True)
-                    _keep(record, row)
+    asked = [one for one in SERIES if one.__name__[1:] in given.series]
+    for number in range(given.rounds):
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            os.environ["HEADSTART_CACHE"] = folder  # empty: every round prepares all images anew
+            for row in (row for series in asked for row in series()):
+                print(row := {"round": number, **row}, flush=True)
+                _keep(record, row)
     for one in json.loads(record.read_text())["fits"]:
         print(one)
 
@@ -141,7 +145,7 @@ def _keep(record: Path, row: Row) -> None:
     """Add a row to the record, in place of the same one of an earlier run, and fit anew."""
 
     def same(other: Row) -> bool:
-        keys = ("series", "stage", *USUAL)
+        keys = ("round", "series", "stage", *USUAL)
         return all(row[key] == other[key] for key in keys)
 
     rows = json.loads(record.read_text())["runs"] if record.exists() else []
