@@ -35,18 +35,22 @@ SHOW_IMAGES = (
     "pretrain.views",
 )
 LEARNERS = get_args(Metatrain.model_fields["learner"].annotation)
+# There every operation goes through Python, and a network that adapts takes thousands an episode.
+FEW = {"way": 3, "shot": 1, "queries": 3, "episodes": 10}
+SCOUTS = {"folds": 3, "points": 2, "factor": 3.0, "episodes": 20}
 
 
 @pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
-    """The pretended device, which is what `cuda` then stands for."""
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """The pretended device, which is what `cuda` then stands for; `pretend_device` opens it."""
     with pretend_device() as found:
-        for stage in ("pretrain", "metatrain", "evaluate"):
-            monkeypatch.setattr(
-                f"tasks.{stage}.stage.device_of",
-                lambda name, _: found if name == "cuda" else PROCESSOR,
-            )
-        yield found
+        pass
+    for stage in ("pretrain", "metatrain", "evaluate"):
+        monkeypatch.setattr(
+            f"tasks.{stage}.stage.device_of",
+            lambda name, _: found if name == "cuda" else PROCESSOR,
+        )
+    return found
 
 
 @pytest.fixture
@@ -79,15 +83,16 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 
 def test_the_pretended_device_is_told_from_the_processor(elsewhere: torch.device) -> None:
-    here, there = torch.ones(3), torch.ones(3).to(elsewhere)
-    assert isinstance(there, Away)
-    assert there.device == elsewhere
-    assert torch.equal((there + 1).cpu(), here + 1)
-    with pytest.raises(RuntimeError, match="same device"):
-        there + here
+    with pretend_device():
+        here, there = torch.ones(3), torch.ones(3).to(elsewhere)
+        assert isinstance(there, Away)
+        assert there.device == elsewhere
+        assert torch.equal((there + 1).cpu(), here + 1)
+        with pytest.raises(RuntimeError, match="same device"):
+            there + here
 
 
-@pytest.mark.usefixtures("in_double")
+@pytest.mark.usefixtures("in_double", "elsewhere")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -95,43 +100,46 @@ def test_the_pretended_device_is_told_from_the_processor(elsewhere: torch.device
         {"policy": "last_block", "mixing": "cutmix"},
         {"mixing": "mixup"},
         {"distillation": {"generations": 1, "weight": 0.5, "temperature": 4.0}},
-        {"schedule": "cross_validation", "epochs": 2},
+        {"schedule": "cross_validation", "cross_validation": SCOUTS},
         {"backbone": "resnet18", "optimizer": "sgd", "learning_rate": 0.01},
     ],
     ids=str,
 )
 def test_pretraining_there_gives_the_weights_of_here(
-    tiny_project: Project, elsewhere: torch.device, changes: dict[str, Any]
+    tiny_project: Project, changes: dict[str, Any]
 ) -> None:
     params = tiny_project(pretrain={"epochs": 2, **changes})
     pretrain(params, untracked)
     here = weights(PRETRAINED)
-    pretrain(on_gpu(params, "pretrain"), untracked)
+    with pretend_device():
+        pretrain(on_gpu(params, "pretrain"), untracked)
     torch.testing.assert_close(weights(PRETRAINED), here, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_a_frozen_network_embeds_there_and_its_classifier_gets_the_weights_of_here(
-    tiny_project: Project, elsewhere: torch.device
+    tiny_project: Project,
 ) -> None:
     params = tiny_project(pretrain={"epochs": 2, "policy": "frozen"})
     pretrain(params, untracked)
     here = weights(PRETRAINED)
-    pretrain(on_gpu(params, "pretrain"), untracked)
+    with pretend_device():
+        pretrain(on_gpu(params, "pretrain"), untracked)
     # Embeddings are kept in single precision.
     torch.testing.assert_close(weights(PRETRAINED), here, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.usefixtures("in_double")
+@pytest.mark.usefixtures("in_double", "elsewhere")
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_meta_training_there_gives_the_weights_of_here(
-    tiny_project: Project, elsewhere: torch.device, learner: str
-) -> None:
-    asked = {"learner": learner, "inner_steps": 2, "views": 2 if learner == "projection" else 1}
+def test_meta_training_there_gives_the_weights_of_here(tiny_project: Project, learner: str) -> None:
+    views = 2 if learner == "projection" else 1
+    asked = {"learner": learner, "inner_steps": 2, "views": views, "selection": FEW}
     params = tiny_project(metatrain=asked)
     pretrain(params, untracked)
     metatrain(params, untracked)
     here = weights(METATRAINED)
-    metatrain(on_gpu(params, "metatrain"), untracked)
+    with pretend_device():
+        metatrain(on_gpu(params, "metatrain"), untracked)
     torch.testing.assert_close(weights(METATRAINED), here, rtol=1e-9, atol=1e-9)
 
 
@@ -142,9 +150,11 @@ def test_images_are_embedded_there_and_brought_back(
     pretrain(params, untracked)
     metatrain(params, untracked)
     trained, part = arms(PRETRAINED, METATRAINED, 1), ImageStore(PREPARED).read("novel")
-    here, there = (
-        Embedded(trained, {"novel": part}, on).of("meta", "novel") for on in (PROCESSOR, elsewhere)
-    )
+    with pretend_device():
+        here, there = (
+            Embedded(trained, {"novel": part}, on).of("meta", "novel")
+            for on in (PROCESSOR, elsewhere)
+        )
     assert not isinstance(there, Away)
     assert torch.equal(there, here)
     assert place_of(trained["meta"].encoder) == PROCESSOR

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
 )
+
+from tasks.device import PROCESSOR
 
 NAME = "pretend"
 _aten = torch.ops.aten
@@ -87,17 +89,20 @@ class _Mode(TorchDispatchMode):
 
 
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tensors = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, Tensor)]
+    given, shape = tree_flatten((args, kwargs))
+    tensors = [one for one in given if isinstance(one, Tensor)]
     away = [one for one in tensors if isinstance(one, Away)]
     name, wanted = func.overloadpacket, kwargs.get("device")
+    if not away and wanted is None:
+        return func(*args, **kwargs)
     if away and name not in _MOVES:
         _refuse_two_devices(func, args, tensors)
+    goes = isinstance(args[0], Away) if name is _aten.copy_ else bool(away)
+    args, kwargs = tree_unflatten([_held(one) for one in given], shape)
     if wanted is not None:
         goes = torch.device(wanted).type == NAME
-        kwargs["device"] = torch.device("cpu")
-    else:
-        goes = isinstance(args[0], Away) if name is _aten.copy_ else bool(away)
-    found = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        kwargs["device"] = PROCESSOR
+    found = func(*args, **kwargs)
     known = {id(one.held): one for one in away}  # what is changed in place stays what it is
     return tree_map(lambda one: _sent(one, known), found) if goes else found
 
