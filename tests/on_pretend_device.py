@@ -23,7 +23,7 @@ from tasks.params import Params
 from tasks.params.metatrain import Metatrain
 from tasks.pretrain.stage import pretrain
 from tasks.progress import untracked
-from tests.pretend_device import Away, pretend_device
+from tests.pretend_device import Away, pretend_device, registered
 
 Project = Callable[..., Params]
 SHOW_IMAGES = (
@@ -43,8 +43,7 @@ SCOUTS = {"folds": 3, "points": 2, "factor": 3.0, "episodes": 20}
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """The pretended device, which is what `cuda` then stands for; `pretend_device` opens it."""
-    with pretend_device() as found:
-        pass
+    found = registered()
     for stage in ("pretrain", "metatrain", "evaluate"):
         monkeypatch.setattr(
             f"tasks.{stage}.stage.device_of",

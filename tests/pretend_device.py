@@ -30,14 +30,15 @@ _TAKES_PLACES = (_aten.index, _aten.index_put, _aten.index_put_)  # CUDA takes t
 @contextmanager
 def pretend_device() -> Iterator[torch.device]:
     """The device; tensors can be sent to it and back while the block lasts, on this thread."""
-    _register()
     with _Mode():
-        yield torch.device(NAME, 0)
+        yield registered()
 
 
 @cache
-def _register() -> None:
+def registered() -> torch.device:
+    """The device; torch knows of it from then on."""
     _setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
+    return torch.device(NAME, 0)
 
 
 class _Backend(_DummyBackendModule):

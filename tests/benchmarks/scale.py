@@ -146,7 +146,7 @@ def _keep(record: Path, row: Row) -> None:
 
     def same(other: Row) -> bool:
         keys = ("round", "series", "stage", *USUAL)
-        return all(row[key] == other[key] for key in keys)
+        return all(row[key] == other.get(key) for key in keys)
 
     rows = json.loads(record.read_text())["runs"] if record.exists() else []
     rows = [*(one for one in rows if not same(one)), row]
