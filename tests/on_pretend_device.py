@@ -23,7 +23,7 @@ from tasks.params import Params
 from tasks.params.metatrain import Metatrain
 from tasks.pretrain.stage import pretrain
 from tasks.progress import untracked
-from tests.pretend_device import Away, pretend_device, registered
+from tests.pretend_device import Away, PretendDevice, registered
 
 Project = Callable[..., Params]
 SHOW_IMAGES = (
@@ -36,13 +36,12 @@ SHOW_IMAGES = (
 )
 LEARNERS = get_args(Metatrain.model_fields["learner"].annotation)
 # There every operation goes through Python, and a network that adapts takes thousands an episode.
-FEW = {"way": 3, "shot": 1, "queries": 3, "episodes": 10}
-SCOUTS = {"folds": 3, "points": 2, "factor": 3.0, "episodes": 20}
+FEW = {"episodes": 10}
 
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> torch.device:
-    """The pretended device, which is what `cuda` then stands for; `pretend_device` opens it."""
+    """The pretended device, which is what `cuda` then stands for; `PretendDevice` opens it."""
     found = registered()
     for stage in ("pretrain", "metatrain", "evaluate"):
         monkeypatch.setattr(
@@ -82,7 +81,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 
 def test_the_pretended_device_is_told_from_the_processor(elsewhere: torch.device) -> None:
-    with pretend_device():
+    with PretendDevice():
         here, there = torch.ones(3), torch.ones(3).to(elsewhere)
         assert isinstance(there, Away)
         assert there.device == elsewhere
@@ -99,7 +98,7 @@ def test_the_pretended_device_is_told_from_the_processor(elsewhere: torch.device
         {"policy": "last_block", "mixing": "cutmix"},
         {"mixing": "mixup"},
         {"distillation": {"generations": 1, "weight": 0.5, "temperature": 4.0}},
-        {"schedule": "cross_validation", "cross_validation": SCOUTS},
+        {"schedule": "cross_validation", "cross_validation": FEW},
         {"backbone": "resnet18", "optimizer": "sgd", "learning_rate": 0.01},
     ],
     ids=str,
@@ -110,7 +109,7 @@ def test_pretraining_there_gives_the_weights_of_here(
     params = tiny_project(pretrain={"epochs": 2, **changes})
     pretrain(params, untracked)
     here = weights(PRETRAINED)
-    with pretend_device():
+    with PretendDevice():
         pretrain(on_gpu(params, "pretrain"), untracked)
     torch.testing.assert_close(weights(PRETRAINED), here, rtol=1e-9, atol=1e-9)
 
@@ -122,7 +121,7 @@ def test_a_frozen_network_embeds_there_and_its_classifier_gets_the_weights_of_he
     params = tiny_project(pretrain={"epochs": 2, "policy": "frozen"})
     pretrain(params, untracked)
     here = weights(PRETRAINED)
-    with pretend_device():
+    with PretendDevice():
         pretrain(on_gpu(params, "pretrain"), untracked)
     # Embeddings are kept in single precision.
     torch.testing.assert_close(weights(PRETRAINED), here, rtol=1e-3, atol=1e-4)
@@ -137,7 +136,7 @@ def test_meta_training_there_gives_the_weights_of_here(tiny_project: Project, le
     pretrain(params, untracked)
     metatrain(params, untracked)
     here = weights(METATRAINED)
-    with pretend_device():
+    with PretendDevice():
         metatrain(on_gpu(params, "metatrain"), untracked)
     torch.testing.assert_close(weights(METATRAINED), here, rtol=1e-9, atol=1e-9)
 
@@ -149,7 +148,7 @@ def test_images_are_embedded_there_and_brought_back(
     pretrain(params, untracked)
     metatrain(params, untracked)
     trained, part = arms(PRETRAINED, METATRAINED, 1), ImageStore(PREPARED).read("novel")
-    with pretend_device():
+    with PretendDevice():
         here, there = (
             Embedded(trained, {"novel": part}, on).of("meta", "novel")
             for on in (PROCESSOR, elsewhere)

@@ -5,8 +5,6 @@ operation on tensors of two devices is refused as CUDA refuses it. What it canno
 a GPU, and how its kernels round.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -25,13 +23,6 @@ NAME = "pretend"
 _aten = torch.ops.aten
 _MOVES = (_aten._to_copy, _aten.copy_)
 _TAKES_PLACES = (_aten.index, _aten.index_put, _aten.index_put_)  # CUDA takes these from anywhere
-
-
-@contextmanager
-def pretend_device() -> Iterator[torch.device]:
-    """The device; tensors can be sent to it and back while the block lasts, on this thread."""
-    with _Mode():
-        yield registered()
 
 
 @cache
@@ -82,7 +73,9 @@ class Away(Tensor):
         return _run(func, args, dict(kwargs or {}))
 
 
-class _Mode(TorchDispatchMode):
+class PretendDevice(TorchDispatchMode):
+    """Tensors can be sent there and back while the block lasts, on this thread."""
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
@@ -98,12 +91,13 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)
     if away and name not in _MOVES:
         _refuse_two_devices(func, args, tensors)
-    goes = isinstance(args[0], Away) if name is _aten.copy_ else bool(away)
-    args, kwargs = tree_unflatten([_held(one) for one in given], shape)
     if wanted is not None:
         goes = torch.device(wanted).type == NAME
-        kwargs["device"] = PROCESSOR
-    found = func(*args, **kwargs)
+    else:
+        goes = isinstance(args[0], Away) if name is _aten.copy_ else bool(away)
+    args, kwargs = tree_unflatten([_held(one) for one in given], shape)
+    here = {} if wanted is None else {"device": PROCESSOR}
+    found = func(*args, **kwargs | here)
     known = {id(one.held): one for one in away}  # what is changed in place stays what it is
     return tree_map(lambda one: _sent(one, known), found) if goes else found
 

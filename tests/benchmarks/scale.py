@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,10 @@ def main() -> None:
     for number in range(given.rounds):
         with tempfile.TemporaryDirectory() as folder, chdir(folder):
             os.environ["HEADSTART_CACHE"] = folder  # empty: every round prepares all images anew
-            for row in (row for series in asked for row in series()):
-                print(row := {"round": number, **row}, flush=True)
-                _keep(record, row)
+            for row in chain.from_iterable(series() for series in asked):
+                numbered = {"round": number, **row}
+                print(numbered, flush=True)
+                _keep(record, numbered)
     for one in json.loads(record.read_text())["fits"]:
         print(one)
 
