@@ -100,24 +100,26 @@ def plain(name: str) -> tuple[Callable[[], float], Callable[[], Gradients]]:
     supports, queries = (one.contiguous() for one in images(episodes, 0))
     truth, asked = (torch.arange(WAY).repeat_interleave(count) for count in (SHOT, QUERIES))
 
-    def features(parameters: Mapping[str, Tensor], pictures: Tensor) -> Tensor:
-        pictures = (pictures - network.mean) / network.std
-        return F.normalize(functional_call(layers, dict(parameters), (pictures,)), dim=-1)
-
-    def scores(state: Mapping[str, Tensor], pictures: Tensor) -> Tensor:
+    def features(state: Mapping[str, Tensor], pictures: Tensor) -> Tensor:
         inside = {n: p for n, p in state.items() if not n.startswith("head")}
-        return F.linear(features(inside, pictures), state["head.weight"], state["head.bias"])
+        pictures = (pictures - network.mean) / network.std
+        return F.normalize(functional_call(layers, inside, (pictures,)), dim=-1)
+
+    def scores(state: Mapping[str, Tensor], embedded: Tensor) -> Tensor:
+        return F.linear(embedded, state["head.weight"], state["head.bias"])
 
     def adapted(support: Tensor, moves: bool) -> dict[str, Tensor]:
         state = dict(layers.named_parameters())
-        means = features(state, support).unflatten(0, (WAY, SHOT)).mean(dim=1)
+        embedded = features(state, support)
+        means = embedded.unflatten(0, (WAY, SHOT)).mean(dim=1)
         state |= {"head.weight": SCALE * F.normalize(means, dim=-1), "head.bias": torch.zeros(WAY)}
         state["head.bias"].requires_grad_()
         moved = list(state) if moves else ["head.weight", "head.bias"]
         for _ in range(STEPS):
             # Aliases, so that the slope of the network is partial: the head was made of it.
             at = {n: p.view_as(p) if n in moved else p for n, p in state.items()}
-            loss = F.cross_entropy(scores(at, support), truth)
+            # A network that does not move has embedded its support already.
+            loss = F.cross_entropy(scores(at, features(at, support) if moves else embedded), truth)
             slopes = torch.autograd.grad(loss, [at[n] for n in moved], create_graph=True)
             state |= {n: at[n] - RATE * s for n, s in zip(moved, slopes, strict=True)}
         return state
@@ -127,7 +129,7 @@ def plain(name: str) -> tuple[Callable[[], float], Callable[[], Gradients]]:
         total = 0.0
         for support, query in zip(supports, queries, strict=True):
             state = adapted(support, moves=name == "maml")
-            loss = F.cross_entropy(scores(state, query), asked) / TASKS
+            loss = F.cross_entropy(scores(state, features(state, query)), asked) / TASKS
             loss.backward()
             total += float(loss.detach())
         return total
