@@ -4,7 +4,10 @@ The plain loop is how MAML is written where no library is used, and within a few
 learn2learn does; the network is that of the papers, layer by layer. Both sides compute the same
 gradient of the same meta-batch: four tasks, five ways, one shot, 15 queries, five inner steps.
 
-    python -m tests.benchmarks.meta_steps maml plain      peak memory of a process that takes steps
+Both are taken in a process that keeps the memory that it frees, as the stage does (decision 34).
+
+    python -m tests.benchmarks.meta_steps seconds maml        seconds of steps of both, in turns
+    python -m tests.benchmarks.meta_steps memory maml plain   peak memory of a process of one side
 """
 
 import json
@@ -28,8 +31,10 @@ from tasks.episodes.sampler import Episodes, Pool
 from tasks.learners.gradient import GradientLearner
 from tasks.learners.learner import build_learner
 from tasks.learners.spec import LearnerSpec
+from tasks.memory import keep_freed_memory
 from tasks.metatrain.meta_gradients import EpisodeImages, MetaGradient, OneByOne, Together
 from tests.benchmarks.peak import peak_bytes
+from tests.benchmarks.turns import taking_turns
 
 TASKS, WAY, SHOT, QUERIES, STEPS = 4, 5, 1, 15, 5
 SIDE_PX, WIDTH, SCALE, RATE = 28, 64, 10.0, 0.05
@@ -165,16 +170,26 @@ def _gradients(module: nn.Module) -> Gradients:
     return {str(n): one for n, one in enumerate(found) if one is not None}
 
 
-def main() -> None:
-    """Print the resident memory of this process before its steps and at their peak, in bytes."""
-    name, side = sys.argv[1:]
-    torch.set_num_threads(2)
+def _seconds(name: str) -> dict[str, list[float]]:
+    sides = {"plain": plain(name)[0], "ours": ours(name)[0]}
+    return dict(zip(sides, taking_turns(*sides.values(), rounds=11, warm_up=2), strict=True))
+
+
+def _added_bytes(name: str, side: str) -> int:
+    """Peak resident memory of this process during steps, above that before them."""
     step, _ = {"ours": ours, "plain": plain}[side](name)
     before = psutil.Process().memory_info().rss
     for _ in range(3):
         step()
-    peak = peak_bytes()
-    print(json.dumps({"before": before, "peak": peak}))
+    return peak_bytes() - before
+
+
+def main() -> None:
+    """Print what was asked for, as JSON."""
+    what, *of = sys.argv[1:]
+    torch.set_num_threads(2)
+    keep_freed_memory()
+    print(json.dumps({"seconds": _seconds, "memory": _added_bytes}[what](*of)))
 
 
 if __name__ == "__main__":

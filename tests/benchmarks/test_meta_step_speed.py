@@ -4,19 +4,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 
 from tests.benchmarks.meta_steps import ours, plain
-from tests.benchmarks.turns import Figure, compared, taking_turns
+from tests.benchmarks.turns import Figure, compared
 from tests.conftest import ROOT
 
-pytestmark = [
-    pytest.mark.benchmark,
-    pytest.mark.timeout(1800),
-    pytest.mark.usefixtures("two_threads"),
-]
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -41,24 +38,19 @@ def test_both_sides_find_the_same_gradient(learner: str, _float64: None) -> None
 
 @pytest.mark.parametrize("learner", ["maml", "anil"])
 def test_seconds(learner: str, figure: Callable[[Figure], None]) -> None:
-    theirs, own = taking_turns(plain(learner)[0], ours(learner)[0], rounds=11, warm_up=2)
+    found = _told("seconds", learner)
     figure(
         compared(
             f"one {learner} step, 4 tasks, 5-way one-shot, 15 queries, 5 inner steps",
             "1.5",
-            ("autograd.grad loop", theirs),
-            ("Headstart", own),
+            ("autograd.grad loop", found["plain"]),
+            ("Headstart", found["ours"]),
         )
     )
 
 
 def test_memory(figure: Callable[[Figure], None]) -> None:
-    def added(side: str) -> float:
-        command = [sys.executable, "-m", "tests.benchmarks.meta_steps", "maml", side]
-        told = json.loads(subprocess.check_output(command, cwd=ROOT))
-        return (told["peak"] - told["before"]) / 1e6
-
-    sides = [[added(side) for _ in range(3)] for side in ("ours", "plain")]
+    sides = [[_told("memory", "maml", side) / 1e6 for _ in range(3)] for side in ("ours", "plain")]
     figure(
         compared(
             "peak memory of the maml step, above that of the process before it",
@@ -68,3 +60,8 @@ def test_memory(figure: Callable[[Figure], None]) -> None:
             unit="MB",
         )
     )
+
+
+def _told(*of: str) -> Any:
+    command = [sys.executable, "-m", "tests.benchmarks.meta_steps", *of]
+    return json.loads(subprocess.check_output(command, cwd=ROOT))
