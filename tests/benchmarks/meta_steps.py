@@ -170,14 +170,17 @@ def _gradients(module: nn.Module) -> Gradients:
     return {str(n): one for n, one in enumerate(found) if one is not None}
 
 
+_SIDES = {"plain": plain, "ours": ours}
+
+
 def _seconds(name: str) -> dict[str, list[float]]:
-    sides = {"plain": plain(name)[0], "ours": ours(name)[0]}
-    return dict(zip(sides, taking_turns(*sides.values(), rounds=11, warm_up=2), strict=True))
+    steps = [side(name)[0] for side in _SIDES.values()]
+    return dict(zip(_SIDES, taking_turns(*steps, rounds=21, warm_up=2), strict=True))
 
 
 def _added_bytes(name: str, side: str) -> int:
     """Peak resident memory of this process during steps, above that before them."""
-    step, _ = {"ours": ours, "plain": plain}[side](name)
+    step, _ = _SIDES[side](name)
     before = psutil.Process().memory_info().rss
     for _ in range(3):
         step()
