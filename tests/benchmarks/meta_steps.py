@@ -104,6 +104,7 @@ def plain(name: str) -> tuple[Callable[[], float], Callable[[], Gradients]]:
     images, episodes = _meta_batch()
     supports, queries = (one.contiguous() for one in images(episodes, 0))
     truth, asked = (torch.arange(WAY).repeat_interleave(count) for count in (SHOT, QUERIES))
+    moves = name == "maml"
 
     def features(state: Mapping[str, Tensor], pictures: Tensor) -> Tensor:
         inside = {n: p for n, p in state.items() if not n.startswith("head")}
@@ -113,7 +114,7 @@ def plain(name: str) -> tuple[Callable[[], float], Callable[[], Gradients]]:
     def scores(state: Mapping[str, Tensor], embedded: Tensor) -> Tensor:
         return F.linear(embedded, state["head.weight"], state["head.bias"])
 
-    def adapted(support: Tensor, moves: bool) -> dict[str, Tensor]:
+    def adapted(support: Tensor) -> dict[str, Tensor]:
         state = dict(layers.named_parameters())
         embedded = features(state, support)
         means = embedded.unflatten(0, (WAY, SHOT)).mean(dim=1)
@@ -133,13 +134,16 @@ def plain(name: str) -> tuple[Callable[[], float], Callable[[], Gradients]]:
         layers.zero_grad()
         total = 0.0
         for support, query in zip(supports, queries, strict=True):
-            state = adapted(support, moves=name == "maml")
+            state = adapted(support)
             loss = F.cross_entropy(scores(state, features(state, query)), asked) / TASKS
             loss.backward()
             total += float(loss.detach())
         return total
 
     return step, lambda: _gradients(layers)
+
+
+_SIDES = {"plain": plain, "ours": ours}
 
 
 def _meta_batch() -> tuple[AsStored, Episodes]:
@@ -168,9 +172,6 @@ _STILL = dict.fromkeys(
 def _gradients(module: nn.Module) -> Gradients:
     found = (one.grad for one in module.parameters() if one.ndim == 4)
     return {str(n): one for n, one in enumerate(found) if one is not None}
-
-
-_SIDES = {"plain": plain, "ours": ours}
 
 
 def _seconds(name: str) -> dict[str, list[float]]:

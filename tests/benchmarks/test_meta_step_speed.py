@@ -1,17 +1,14 @@
 """Seconds and memory of a second-order meta-training step; see `meta_steps`."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import torch
 
+from tests.benchmarks import meta_steps
 from tests.benchmarks.meta_steps import ours, plain
+from tests.benchmarks.processes import told
 from tests.benchmarks.turns import Figure, compared
-from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
@@ -38,7 +35,7 @@ def test_both_sides_find_the_same_gradient(learner: str, _float64: None) -> None
 
 @pytest.mark.parametrize("learner", ["maml", "anil"])
 def test_seconds(learner: str, figure: Callable[[Figure], None]) -> None:
-    found = _told("seconds", learner)
+    found = told(meta_steps, "seconds", learner)
     figure(
         compared(
             f"one {learner} step, 4 tasks, 5-way one-shot, 15 queries, 5 inner steps",
@@ -50,18 +47,16 @@ def test_seconds(learner: str, figure: Callable[[Figure], None]) -> None:
 
 
 def test_memory(figure: Callable[[Figure], None]) -> None:
-    sides = [[_told("memory", "maml", side) / 1e6 for _ in range(3)] for side in ("ours", "plain")]
+    added = {
+        side: [told(meta_steps, "memory", "maml", side) / 1e6 for _ in range(3)]
+        for side in ("ours", "plain")
+    }
     figure(
         compared(
             "peak memory of the maml step, above that of the process before it",
             "0.7 or less",
-            ("Headstart", sides[0]),
-            ("autograd.grad loop", sides[1]),
+            ("Headstart", added["ours"]),
+            ("autograd.grad loop", added["plain"]),
             unit="MB",
         )
     )
-
-
-def _told(*of: str) -> Any:
-    command = [sys.executable, "-m", "tests.benchmarks.meta_steps", *of]
-    return json.loads(subprocess.check_output(command, cwd=ROOT))
